@@ -1,0 +1,21 @@
+# Flags that every target of ours shares.
+add_library(exeat_options INTERFACE)
+target_include_directories(exeat_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(exeat_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wimplicit-fallthrough -Wno-missing-field-initializers
+  -fno-omit-frame-pointer -fstack-protector-strong)
+target_compile_definitions(exeat_options INTERFACE
+  _GLIBCXX_ASSERTIONS
+  BOOST_ASIO_NO_DEPRECATED
+  BOOST_ASIO_HAS_CO_AWAIT
+  EXEAT_VERSION="${PROJECT_VERSION}")
+target_link_options(exeat_options INTERFACE -fuse-ld=lld-19 -Wl,-z,relro,-z,now)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+if(EXEAT_SANITIZE)
+  target_compile_options(exeat_options INTERFACE -fsanitize=${EXEAT_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(exeat_options INTERFACE -fsanitize=${EXEAT_SANITIZE})
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_definitions(exeat_options INTERFACE _FORTIFY_SOURCE=3)
+  target_link_options(exeat_options INTERFACE -pie)
+endif()

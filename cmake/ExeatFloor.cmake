@@ -1,0 +1,20 @@
+# exeat_floor(NAME SOURCES ... [LINKS ...] [PUBLIC_LINKS ...])
+#   The static library exeat_NAME. LINKS stay private, PUBLIC_LINKS are what its headers need.
+function(exeat_floor name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PUBLIC_LINKS" ${ARGN})
+  add_library(exeat_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(exeat_${name} PUBLIC exeat_options ${ARG_PUBLIC_LINKS} PRIVATE ${ARG_LINKS})
+endfunction()
+
+# exeat_unit_test(NAME SOURCES ... [LINKS ...])
+#   One doctest binary NAME_test, registered with ctest as unit.NAME.
+function(exeat_unit_test name)
+  if(NOT EXEAT_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name}_test ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/tests/unit_main.cpp)
+  target_link_libraries(${name}_test PRIVATE exeat_options ${ARG_LINKS} doctest::doctest)
+  add_test(NAME unit.${name} COMMAND ${name}_test)
+  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120)
+endfunction()
