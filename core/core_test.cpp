@@ -34,12 +34,13 @@ TEST_CASE("a host name is canonical or refused") {
   CHECK(error(std::string(64, 'a') + ".com") == host_error::label_too_long);
   const std::string label(63, 'a');
   CHECK(error(label + "." + label + "." + label + "." + label) == host_error::too_long);
-  CHECK(host_name::parse(label + "." + label + "." + label + "." + std::string(61, 'b'))->view().size() == 253);
+  CHECK(host_name::parse(label + "." + label + "." + label + "." + std::string(61, 'b'))->view().size() ==
+        253);
 }
 
 TEST_CASE("an address in any spelling is no host name") {
-  for (const char* text : {"127.0.0.1", "2130706433", "0x7f000001", "0x7F.1", "127.1", "0177.0.0.1", "1.2.3.4.",
-                           "example.1", "foo.0x", "foo.0xff", "0"}) {
+  for (const char* text : {"127.0.0.1", "2130706433", "0x7f000001", "0x7F.1", "127.1", "0177.0.0.1",
+                           "1.2.3.4.", "example.1", "foo.0x", "foo.0xff", "0"}) {
     CAPTURE(text);
     CHECK(host_name::parse(text).error() == host_error::ip_literal);
     CHECK(ends_in_number(text));
@@ -51,7 +52,8 @@ TEST_CASE("an address in any spelling is no host name") {
 TEST_CASE("addresses parse strictly and print canonically") {
   CHECK(ip_address::parse("10.0.0.1")->to_string() == "10.0.0.1");
   CHECK(ip_address::parse("2001:DB8::0:1")->to_string() == "2001:db8::1");
-  for (const char* text : {"", "010.0.0.1", "1.2.3", "1.2.3.4 ", "fe80::1%eth0", "[::1]", "1.2.3.4:80", "0x1.2.3.4"}) {
+  for (const char* text :
+       {"", "010.0.0.1", "1.2.3", "1.2.3.4 ", "fe80::1%eth0", "[::1]", "1.2.3.4:80", "0x1.2.3.4"}) {
     CAPTURE(text);
     CHECK_FALSE(ip_address::parse(text).has_value());
   }
@@ -79,7 +81,8 @@ TEST_CASE("units") {
   CHECK(parse_duration("250ms") == 250ms);
   CHECK(parse_duration("2h") == 2h);
   CHECK(parse_duration("0") == 0ms);
-  for (const char* text : {"", "5", "-5s", "1.5s", "5 s", "s", "99999999999999999999s", "9223372036854775807d"}) {
+  for (const char* text :
+       {"", "5", "-5s", "1.5s", "5 s", "s", "99999999999999999999s", "9223372036854775807d"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_duration(text).has_value());
   }

@@ -18,20 +18,31 @@ constexpr std::array<char, 256> canonical = [] {
   return out;
 }();
 
-constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
-constexpr bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+constexpr bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+constexpr bool is_hex(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
 
 }  // namespace
 
 std::string_view describe(host_error error) noexcept {
   switch (error) {
-    case host_error::empty: return "the host is empty";
-    case host_error::too_long: return "the host is longer than 253 octets";
-    case host_error::label_empty: return "the host has an empty label";
-    case host_error::label_too_long: return "a label of the host is longer than 63 octets";
-    case host_error::bad_character: return "the host has a character other than letters, digits, '-' and '_'";
-    case host_error::hyphen_at_edge: return "a label of the host starts or ends in '-'";
-    case host_error::ip_literal: return "the host is an IP address, not a name";
+    case host_error::empty:
+      return "the host is empty";
+    case host_error::too_long:
+      return "the host is longer than 253 octets";
+    case host_error::label_empty:
+      return "the host has an empty label";
+    case host_error::label_too_long:
+      return "a label of the host is longer than 63 octets";
+    case host_error::bad_character:
+      return "the host has a character other than letters, digits, '-' and '_'";
+    case host_error::hyphen_at_edge:
+      return "a label of the host starts or ends in '-'";
+    case host_error::ip_literal:
+      return "the host is an IP address, not a name";
   }
   return "the host is not valid";
 }

@@ -1,8 +1,8 @@
 // The only type for a name: lower-case ASCII A-labels, no trailing dot, never an IP literal.
 #pragma once
 #include <array>
-#include <cstdint>
 #include <compare>
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <string_view>
@@ -45,7 +45,8 @@ class host_name {
   std::uint8_t size_ = 0;
 };
 
-/// True where the last label of `text` is all digits or 0x followed by hex digits: an IPv4 address in some spelling.
+/// True where the last label of `text` is all digits or 0x followed by hex digits: an IPv4 address in some
+/// spelling.
 bool ends_in_number(std::string_view text) noexcept;
 
 }  // namespace exeat::core

@@ -9,13 +9,15 @@ namespace exeat::core {
 
 std::optional<ip_address> ip_address::parse(std::string_view text) noexcept {
   std::array<char, INET6_ADDRSTRLEN> copy{};
-  if (text.empty() || text.size() >= copy.size() || text.find('\0') != std::string_view::npos) return std::nullopt;
+  if (text.empty() || text.size() >= copy.size() || text.find('\0') != std::string_view::npos)
+    return std::nullopt;
   std::memcpy(copy.data(), text.data(), text.size());
   if (text.find(':') == std::string_view::npos) {
     std::array<std::uint8_t, 4> raw{};
     // glibc's inet_pton takes exactly four decimal parts and refuses leading zeros.
     if (inet_pton(AF_INET, copy.data(), raw.data()) != 1) return std::nullopt;
-    return v4((std::uint32_t{raw[0]} << 24) | (std::uint32_t{raw[1]} << 16) | (std::uint32_t{raw[2]} << 8) | raw[3]);
+    return v4((std::uint32_t{raw[0]} << 24) | (std::uint32_t{raw[1]} << 16) | (std::uint32_t{raw[2]} << 8) |
+              raw[3]);
   }
   std::array<std::uint8_t, 16> raw{};
   if (inet_pton(AF_INET6, copy.data(), raw.data()) != 1) return std::nullopt;
@@ -30,9 +32,12 @@ std::string ip_address::to_string() const {
 
 std::string_view describe(cidr_error error) noexcept {
   switch (error) {
-    case cidr_error::bad_address: return "not an IP address or prefix";
-    case cidr_error::bad_length: return "the prefix length is not a number within the address's size";
-    case cidr_error::host_bits_set: return "bits are set behind the prefix length";
+    case cidr_error::bad_address:
+      return "not an IP address or prefix";
+    case cidr_error::bad_length:
+      return "the prefix length is not a number within the address's size";
+    case cidr_error::host_bits_set:
+      return "bits are set behind the prefix length";
   }
   return "not a prefix";
 }
@@ -75,6 +80,8 @@ bool cidr::contains(const cidr& other) const noexcept {
   return other.length >= length && contains(other.base);
 }
 
-std::string cidr::to_string() const { return base.to_string() + "/" + std::to_string(length); }
+std::string cidr::to_string() const {
+  return base.to_string() + "/" + std::to_string(length);
+}
 
 }  // namespace exeat::core

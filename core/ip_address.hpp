@@ -34,10 +34,12 @@ class ip_address {
   constexpr bool is_v4() const noexcept { return !is_v6_; }
   constexpr bool is_v6() const noexcept { return is_v6_; }
   /// 4 or 16 octets in network order.
-  constexpr std::span<const std::uint8_t> bytes() const noexcept { return {bytes_.data(), is_v6_ ? 16U : 4U}; }
+  constexpr std::span<const std::uint8_t> bytes() const noexcept {
+    return {bytes_.data(), is_v6_ ? 16U : 4U};
+  }
   constexpr std::uint32_t v4_value() const noexcept {
-    return (std::uint32_t{bytes_[0]} << 24) | (std::uint32_t{bytes_[1]} << 16) | (std::uint32_t{bytes_[2]} << 8) |
-           bytes_[3];
+    return (std::uint32_t{bytes_[0]} << 24) | (std::uint32_t{bytes_[1]} << 16) |
+           (std::uint32_t{bytes_[2]} << 8) | bytes_[3];
   }
   /// Canonical text (RFC 5952 for IPv6), without brackets.
   std::string to_string() const;

@@ -12,9 +12,13 @@ constexpr std::array<reason_row, reason_count> table{{
 }};
 }  // namespace
 
-std::span<const reason_row> reasons() noexcept { return table; }
+std::span<const reason_row> reasons() noexcept {
+  return table;
+}
 
-const reason_row& row_of(reason value) noexcept { return table[static_cast<std::size_t>(value)]; }
+const reason_row& row_of(reason value) noexcept {
+  return table[static_cast<std::size_t>(value)];
+}
 
 std::optional<reason> reason_of(std::string_view code) noexcept {
   for (const auto& row : table) {

@@ -115,7 +115,9 @@ inline constexpr std::size_t reason_count = 0
     ;
 
 const reason_row& row_of(reason value) noexcept;
-inline std::string_view code_of(reason value) noexcept { return row_of(value).code; }
+inline std::string_view code_of(reason value) noexcept {
+  return row_of(value).code;
+}
 std::optional<reason> reason_of(std::string_view code) noexcept;
 
 }  // namespace exeat::core

@@ -1,0 +1,87 @@
+// The compiled policy, and the one function that decides.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "allowlist/rule.hpp"
+#include "core/destination.hpp"
+#include "core/reason.hpp"
+
+namespace exeat::allowlist {
+
+/// Index of a phase within one policy.
+enum class phase_id : std::uint16_t {};
+
+/// What cannot be compiled: a contradiction between entries, each of them valid alone.
+struct conflict {
+  mark where;
+  std::string text;  ///< one sentence, names the other place
+};
+
+struct request {
+  phase_id phase{};
+  core::scheme scheme = core::scheme::https;
+  const core::destination* to = nullptr;
+  /// UTC; compared with `expires` only.
+  std::chrono::sys_seconds now;
+};
+
+enum class verdict : std::uint8_t {
+  allow,
+  deny,
+  would_deny,  ///< refused by the policy, let through because the phase is in `audit`
+};
+std::string_view to_string(verdict verdict) noexcept;
+
+struct decision {
+  allowlist::verdict verdict = verdict::deny;
+  /// Why; for would_deny, why it would have been denied.
+  core::reason reason = core::reason::no_rule;
+  /// The governing rule of an allow, the deny rule, or the near miss (expired, other port). Null otherwise,
+  /// and for would_deny without a near miss. Lives as long as the policy.
+  const rule* governing = nullptr;
+};
+
+class policy {
+ public:
+  ~policy();
+  policy(policy&&) noexcept;
+  policy& operator=(policy&&) noexcept;
+
+  /// The source with every rule's id set.
+  const policy_source& source() const noexcept;
+  std::optional<phase_id> find_phase(std::string_view name) const noexcept;
+  const phase& phase_of(phase_id id) const noexcept;
+  std::size_t rule_count() const noexcept;
+
+  struct compiled;  // the matcher; policy.cpp
+  const compiled& matcher() const noexcept { return *compiled_; }
+
+ private:
+  friend std::expected<policy, std::vector<conflict>> compile(policy_source source);
+  explicit policy(std::unique_ptr<compiled> c) noexcept;
+  std::unique_ptr<compiled> compiled_;
+};
+
+/// Builds the matcher. Errors: two rules of one phase equal in host and ports (an exact repetition with the
+/// same attributes is folded), two phases of one name, an `addresses` prefix wider than one address over a
+/// cloud metadata address, and what else only shows between entries. All of them at once.
+std::expected<policy, std::vector<conflict>> compile(policy_source source);
+
+/// THE decision: no I/O, no allocation, never throws; O(labels) look-ups. Deny beats allow; of the matching
+/// allow rules the most specific governs (exact name, then the longest suffix with `*` before `**`, then
+/// fewer ports); expired rules do not match. Thread-safe: the policy is immutable.
+decision decide(const policy& policy, const request& request) noexcept;
+
+/// Effective settings of a phase and of a governing rule in it (rule may be null: the phase's own).
+hint_level hints_of(const phase& phase) noexcept;
+ech_mode ech_of(const phase& phase, const rule* rule) noexcept;
+
+}  // namespace exeat::allowlist

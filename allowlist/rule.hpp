@@ -1,0 +1,108 @@
+// A policy as it was written: values with the place they came from, not yet compiled.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "allowlist/pattern.hpp"
+#include "core/ip_address.hpp"
+
+namespace exeat::allowlist {
+
+/// Where something stands in a file; line and column count from 1, 0 = unknown.
+struct mark {
+  std::string file;
+  int line = 0;
+  int column = 0;
+  /// file:line
+  std::string to_string() const;
+  friend bool operator==(const mark&, const mark&) = default;
+};
+
+struct port_range {
+  std::uint16_t first = 0;
+  std::uint16_t last = 0;
+  friend auto operator<=>(const port_range&, const port_range&) = default;
+};
+
+/// A set of ports as sorted, disjoint, non-adjacent ranges within 1..65535.
+class port_set {
+ public:
+  static port_set any();
+  static port_set of(std::vector<port_range> ranges);
+  bool contains(std::uint16_t port) const noexcept;
+  /// How many ports: the fewer, the more specific the rule.
+  std::uint32_t size() const noexcept;
+  const std::vector<port_range>& ranges() const noexcept { return ranges_; }
+  /// "443", "80,443", "8000-8100", "any".
+  std::string to_string() const;
+  friend bool operator==(const port_set&, const port_set&) = default;
+
+ private:
+  std::vector<port_range> ranges_;
+};
+
+enum class tls_mode : std::uint8_t { require, any };
+enum class ech_mode : std::uint8_t { refuse, allow };
+
+/// One entry under a phase's `allow` or under `deny`.
+struct rule {
+  std::variant<host_pattern, core::cidr> what;
+  /// Allow: 443 unless written. Deny: any unless written.
+  port_set ports;
+  /// False where `ports` stands by default; plain HTTP needs a port that was written down.
+  bool ports_written = false;
+  tls_mode tls = tls_mode::require;
+  /// Empty: as the phase says.
+  std::optional<ech_mode> ech;
+  std::string reason;
+  std::string owner;
+  std::string ticket;
+  /// A UTC date, valid to its end.
+  std::optional<std::chrono::year_month_day> expires;
+  mark where;
+  /// Set by compile: "agent/*.x.com:443", "deny/**.webhook.site:any"; unique within a policy, bounded, and
+  /// the same wherever the rule stands in the file.
+  std::string id;
+};
+
+enum class phase_mode : std::uint8_t { enforce, audit };
+enum class hint_level : std::uint8_t { code, full };
+
+struct phase {
+  std::string name;  ///< [a-z][a-z0-9-]*
+  bool untrusted = true;
+  phase_mode mode = phase_mode::enforce;
+  /// Empty: `code` where untrusted, `full` where not.
+  std::optional<hint_level> hints;
+  /// Empty: `refuse` where untrusted, `allow` where not.
+  std::optional<ech_mode> ech;
+  std::vector<rule> allow;
+  mark where;
+};
+
+/// One entry under top-level `addresses`: lets the named hosts resolve into a special-purpose prefix.
+struct address_exception {
+  core::cidr prefix;
+  std::vector<host_pattern> hosts;
+  /// The prefix may also be asked for as an IP literal (a `cidr` rule must allow it besides).
+  bool literal = false;
+  std::string reason;
+  mark where;
+};
+
+/// A whole policy file, valid in itself.
+struct policy_source {
+  std::vector<phase> phases;
+  std::vector<rule> deny;
+  std::vector<address_exception> addresses;
+  /// Hex SHA-256 of the file's octets, as the caller computed it; shown in health, metrics and log.
+  std::string digest;
+  std::string file;
+};
+
+}  // namespace exeat::allowlist
