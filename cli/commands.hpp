@@ -1,0 +1,54 @@
+// The subcommands, each one function from its options to an exit status.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "config/load.hpp"
+#include "config/settings.hpp"
+
+namespace exeat::cli {
+
+/// Exit statuses of every subcommand that answers yes or no.
+inline constexpr int exit_ok = 0;      ///< done; for `check`: everything allowed
+inline constexpr int exit_denied = 1;  ///< `check`: something denied
+inline constexpr int exit_error = 2;   ///< wrong usage, unreadable files, and what else keeps from an answer
+
+/// `exeat serve`. The settings are loaded, merged with the command line and valid.
+struct serve_options {
+  config::settings settings;
+  /// To load again from, with config::load_settings(config_file, overrides); empty: no file.
+  std::string config_file;
+  config::overrides overrides;
+};
+/// Runs until SIGINT or SIGTERM. Defined in cli/serve.cpp.
+int run_serve(serve_options options);
+
+/// `exeat check`.
+struct check_options {
+  std::string config_file;  ///< where the policy is read from its `policy:`; empty: none
+  std::string policy;       ///< over the above; both empty: the built-in policy
+  bool insecure_policy_file = false;
+  std::vector<std::string> phases;  ///< empty: all
+  std::vector<std::string> urls;    ///< "-": one per line from standard input
+  bool json = false;
+};
+int run_check(const check_options& options);
+
+/// `exeat connect --unix PATH -- COMMAND`.
+struct connect_options {
+  std::string socket;
+  std::vector<std::string> command;
+};
+int run_connect(const connect_options& options);
+
+/// `exeat report`.
+struct report_options {
+  std::vector<std::string> files;
+  std::string format = "table";  ///< table, markdown, json
+};
+int run_report(const report_options& options);
+
+/// `exeat docs PAGE`: one generated page of docs/reference to standard output.
+int run_docs(const std::string& page);
+
+}  // namespace exeat::cli

@@ -1,0 +1,136 @@
+// exeat.yaml as typed values: how this process runs. Every default stands here and nowhere else.
+#pragma once
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "allowlist/policy.hpp"
+#include "allowlist/rule.hpp"
+#include "config/error.hpp"
+#include "core/ip_address.hpp"
+
+namespace exeat::config {
+
+struct tcp_endpoint {
+  core::ip_address address = core::ip_address::v4(0x7f000001);
+  std::uint16_t port = 0;  ///< 0: the kernel chooses
+  friend bool operator==(const tcp_endpoint&, const tcp_endpoint&) = default;
+};
+struct unix_endpoint {
+  std::string path;
+  ::mode_t mode = 0600;
+  friend bool operator==(const unix_endpoint&, const unix_endpoint&) = default;
+};
+using endpoint = std::variant<tcp_endpoint, unix_endpoint>;
+
+/// "127.0.0.1:3128", "[::1]:3128" or "unix:/run/exeat/agent.sock".
+std::string to_string(const endpoint& endpoint);
+/// Reads what to_string writes. The error is a sentence.
+std::expected<endpoint, std::string> parse_endpoint(std::string_view text);
+/// 127.0.0.0/8, ::1 and unix sockets (::ffff:127.0.0.1 as well).
+bool is_local(const endpoint& endpoint) noexcept;
+
+struct listener {
+  config::endpoint endpoint;
+  std::string phase;
+  allowlist::mark where;  ///< in the file; file "--listen" from the command line; empty by default
+};
+
+enum class log_format : std::uint8_t {
+  automatic,  ///< text where standard output is a terminal, otherwise JSON; files are always JSON then
+  json,
+  text,
+};
+
+struct log_settings {
+  /// Decisions go to this file; empty: to standard output, or to syslog.
+  std::string file;
+  bool syslog = false;  ///< instead of standard output; never together with `file`
+  std::string blocked;  ///< refusals only, always JSON; empty: none
+  log_format format = log_format::automatic;
+  std::uint64_t rotate_size = 64ULL << 20;  ///< octets, of each file; 0: never
+  std::uint32_t rotate_keep = 5;            ///< rotated files kept beside each
+};
+
+enum class resolver_kind : std::uint8_t { c_ares, system };
+
+struct dns_settings {
+  resolver_kind resolver = resolver_kind::c_ares;
+  std::vector<tcp_endpoint> servers;  ///< port 53 unless written; empty: as /etc/resolv.conf says
+  bool hosts_file = true;  ///< look into /etc/hosts first (c-ares; the system resolver does as nsswitch says)
+  std::chrono::milliseconds timeout{2'000};  ///< of one try at one server (c-ares)
+  std::uint32_t tries = 3;                   ///< per server (c-ares)
+  std::uint32_t cache_entries = 10'000;      ///< per worker; 0: no cache
+  std::chrono::milliseconds min_ttl{1'000};
+  std::chrono::milliseconds max_ttl{300'000};
+  std::chrono::milliseconds negative_ttl{5'000};  ///< how long "does not exist" is kept; 0: not at all
+};
+
+struct limit_settings {
+  std::uint32_t connections = 10'000;  ///< of clients, in the whole process
+  std::uint32_t connections_per_client =
+      2'000;                                ///< of one client address (or uid of a unix socket); 0: no limit
+  std::uint32_t head_bytes = 32U << 10;     ///< of a request or response head
+  std::uint32_t head_fields = 100;          ///< of a request or response head
+  std::uint32_t upstream_idle_per_key = 8;  ///< idle upstream connections kept per worker, phase and origin
+  std::uint32_t upstream_idle = 256;        ///< idle upstream connections kept per worker in all; 0: no pool
+};
+
+struct timeout_settings {
+  std::chrono::milliseconds head{10'000};  ///< from accept, or from the first octet, to the end of the head
+  std::chrono::milliseconds client_hello{10'000};  ///< from our 200 to the end of the ClientHello
+  std::chrono::milliseconds dns{10'000};           ///< the whole look-up
+  std::chrono::milliseconds connect{15'000};       ///< the whole dial, over all addresses
+  std::chrono::milliseconds response{300'000};  ///< from the end of a plain HTTP request to the response head
+  std::chrono::milliseconds idle{
+      60'000};  ///< plain HTTP: a body that stands still, a client between requests
+  std::chrono::milliseconds upstream_idle{30'000};  ///< how long an idle upstream connection is kept
+  std::chrono::milliseconds tunnel_idle{0};         ///< a tunnel without an octet either way; 0: for ever
+};
+
+enum class tighten_action : std::uint8_t { keep, cut };
+
+struct settings {
+  /// The policy file; empty: the built-in policy. Relative paths have been resolved against the directory
+  /// of exeat.yaml, as have all others here.
+  std::string policy;
+  std::vector<listener> listeners = default_listeners();
+  /// Metrics and health; empty: none.
+  std::optional<endpoint> admin = tcp_endpoint{.port = 9400};
+  /// Holds the bearer token that POST /-/reload wants on the admin listener; empty: no reload there.
+  std::string reload_token_file;
+  /// The control socket; empty: none.
+  std::optional<unix_endpoint> control = default_control();
+  log_settings log;
+  dns_settings dns;
+  std::uint32_t workers = 0;  ///< 0: one per core that this process may use; at most 256
+  limit_settings limits;
+  timeout_settings timeouts;
+  std::chrono::milliseconds drain_timeout{30'000};
+  bool watch = false;  ///< reload when a file changes
+  tighten_action on_tighten = tighten_action::keep;
+  bool insecure_policy_file = false;
+  std::string via;  ///< pseudonym in `Via` (RFC 9110 7.6.3); empty: no Via
+
+  /// 127.0.0.1:3128 setup, :3129 agent, :3130 mcp.
+  static std::vector<listener> default_listeners();
+  /// exeat.sock under the first directory of $RUNTIME_DIRECTORY, or under $XDG_RUNTIME_DIR/exeat; or none.
+  static std::optional<unix_endpoint> default_control();
+};
+
+/// What only shows between values: no listener at all, one address twice, a non-loopback TCP listener (there
+/// is no identity check yet), a minimum above its maximum, settings of a resolver that is not chosen. Call it
+/// again after the command line has been merged in. Empty: all is well.
+std::vector<error> validate(const settings& settings);
+
+/// A listener of a phase that the policy does not have, with the nearest phase; at start and at each reload.
+std::vector<error> check_phases(const settings& settings, const allowlist::policy& policy);
+
+}  // namespace exeat::config
