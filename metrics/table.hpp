@@ -1,0 +1,66 @@
+// The one table of metrics: names, types, labels and help texts; exposition and documents read it.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace exeat::metrics {
+
+enum class metric_type : std::uint8_t { counter, gauge, histogram };
+
+// enumerator, name, type, labels ("" = none), help
+// clang-format off
+#define EXEAT_METRICS(X) \
+  X(decisions,            "exeat_decisions_total",                   counter,   "phase, verdict, reason", "Decisions on requests. A tunnel that is cut after its 200 (SNI mismatch, not TLS) counts a second time, with the reason of the cut.") \
+  X(tunnels,              "exeat_tunnels_total",                     counter,   "phase",             "Tunnels opened: CONNECT and WebSocket.") \
+  X(active_tunnels,       "exeat_active_tunnels",                    gauge,     "phase",             "Tunnels open now.") \
+  X(bytes,                "exeat_bytes_total",                       counter,   "phase, direction",  "Payload relayed between client and origin; direction is up (client to origin) or down.") \
+  X(http_requests,        "exeat_http_requests_total",               counter,   "phase",             "Plain HTTP requests forwarded to an origin.") \
+  X(http_upstream,        "exeat_http_upstream_connections_total",   counter,   "source",            "Where the upstream connection of a plain HTTP request came from: dialed or pool.") \
+  X(connections,          "exeat_connections_total",                 counter,   "",                  "Client connections accepted.") \
+  X(active_connections,   "exeat_active_connections",                gauge,     "",                  "Client connections open now.") \
+  X(connect_seconds,      "exeat_connect_duration_seconds",          histogram, "",                  "Time from the first dial to a connected origin, all attempts together.") \
+  X(dns_seconds,          "exeat_dns_duration_seconds",              histogram, "",                  "Time of look-ups that asked the name servers.") \
+  X(dns_lookups,          "exeat_dns_lookups_total",                 counter,   "result",            "Look-ups by how the cache answered: hit, miss, negative (a remembered failure) or shared (joined a query under way).") \
+  X(limit_hits,           "exeat_limit_hits_total",                  counter,   "reason",            "Limits and deadlines that struck.") \
+  X(policy_loaded,        "exeat_policy_loaded_timestamp_seconds",   gauge,     "",                  "When the policy in force was loaded.") \
+  X(policy_info,          "exeat_policy_info",                       gauge,     "digest",            "Always 1; the label is the digest of the policy in force.") \
+  X(policy_rules,         "exeat_policy_rules",                      gauge,     "",                  "Rules in the policy in force.") \
+  X(reloads,              "exeat_reloads_total",                     counter,   "result",            "Reloads since the start, by result: success or failure.") \
+  X(last_reload_ok,       "exeat_last_reload_successful",            gauge,     "",                  "0 after a reload that failed: the policy before it is still in force. Else 1.") \
+  X(log_lines,            "exeat_log_lines_total",                   counter,   "sink",              "Log lines written.") \
+  X(log_dropped,          "exeat_log_lines_dropped_total",           counter,   "sink",              "Log lines lost; the sink ring stands for lines lost before the log thread saw them.") \
+  X(log_errors,           "exeat_log_errors_total",                  counter,   "sink",              "Writes, rotations and reopens of a log that failed.") \
+  X(workers,              "exeat_workers",                           gauge,     "",                  "Worker threads.") \
+  X(build_info,           "exeat_build_info",                        gauge,     "version, compiler", "Always 1; the labels are the version and the compiler of this binary.") \
+  X(process_cpu,          "process_cpu_seconds_total",               counter,   "",                  "User and system CPU time of the process.") \
+  X(process_resident,     "process_resident_memory_bytes",           gauge,     "",                  "Resident memory of the process.") \
+  X(process_virtual,      "process_virtual_memory_bytes",            gauge,     "",                  "Virtual memory of the process.") \
+  X(process_open_fds,     "process_open_fds",                        gauge,     "",                  "File descriptors open now.") \
+  X(process_max_fds,      "process_max_fds",                         gauge,     "",                  "File descriptors that the process may have open (the soft limit).") \
+  X(process_start,        "process_start_time_seconds",              gauge,     "",                  "When the process started.")
+// clang-format on
+
+enum class metric : std::uint8_t {
+#define EXEAT_METRIC_ENUMERATOR(id, ...) id,
+  EXEAT_METRICS(EXEAT_METRIC_ENUMERATOR)
+#undef EXEAT_METRIC_ENUMERATOR
+};
+
+/// One row of the table.
+struct metric_row {
+  std::string_view name;
+  metric_type type;
+  std::string_view labels;
+  std::string_view help;
+};
+
+/// All metrics, in the order of the enum, which is the order of /metrics.
+std::span<const metric_row> metrics_table() noexcept;
+const metric_row& row_of(metric id) noexcept;
+
+/// docs/reference/metrics.md, whole.
+std::string metrics_reference();
+
+}  // namespace exeat::metrics
