@@ -3,7 +3,9 @@ add_library(exeat_options INTERFACE)
 target_include_directories(exeat_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(exeat_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wimplicit-fallthrough -Wno-missing-field-initializers
-  -fno-omit-frame-pointer -fstack-protector-strong)
+  -fno-omit-frame-pointer -fstack-protector-strong
+  # All of it ends in executables: one kind of position independence, which a shared precompiled header needs.
+  -fPIE)
 target_compile_definitions(exeat_options INTERFACE
   _GLIBCXX_ASSERTIONS
   BOOST_ASIO_NO_DEPRECATED
@@ -18,4 +20,11 @@ if(EXEAT_SANITIZE)
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(exeat_options INTERFACE _FORTIFY_SOURCE=3)
   target_link_options(exeat_options INTERFACE -pie)
+endif()
+
+# ccache knows a precompiled header again only with these; the paths of the checkout and of the build directory
+# stay out of the hash, so that several build directories share what they compile alike.
+if(CMAKE_CXX_COMPILER_LAUNCHER STREQUAL "ccache")
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ccache)
 endif()
