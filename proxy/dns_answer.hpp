@@ -1,0 +1,33 @@
+// What a look-up of one name comes to.
+#pragma once
+#include <boost/container/static_vector.hpp>
+#include <chrono>
+#include <string_view>
+
+#include "core/ip_address.hpp"
+#include "core/reason.hpp"
+
+namespace exeat::proxy {
+
+/// As many addresses of one name as we keep; what lies beyond is dropped and never dialled.
+inline constexpr std::size_t max_addresses = 32;
+using address_list = boost::container::static_vector<core::ip_address, max_addresses>;
+
+/// Either addresses, with reason `allowed`, or one of dns_not_found, dns_failure, dns_timeout without any.
+struct dns_answer {
+  address_list addresses;
+  core::reason reason = core::reason::dns_failure;
+  std::string_view detail;      ///< static text: one more clause for the operator; may be empty
+  std::chrono::seconds ttl{0};  ///< of the addresses, as the server said; failures are timed by the cache
+
+  explicit operator bool() const noexcept { return reason == core::reason::allowed; }
+};
+
+inline dns_answer dns_error(core::reason reason, std::string_view detail) noexcept {
+  dns_answer a;
+  a.reason = reason;
+  a.detail = detail;
+  return a;
+}
+
+}  // namespace exeat::proxy
