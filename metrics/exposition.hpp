@@ -1,8 +1,10 @@
 // What /metrics answers.
 #pragma once
 #include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
 
 #include <string>
+#include <vector>
 
 #include "metrics/registry.hpp"
 
