@@ -10,8 +10,8 @@
 
 namespace exeat::proxy {
 
-/// Addresses and ports that lately failed to connect; one per worker, of fixed size. It only ever reorders:
-/// where nothing else is left, a dead address is dialled.
+/// Addresses and ports that lately failed to connect, or were overtaken by a later attempt; one per worker,
+/// of fixed size. It only ever reorders: where nothing else is left, a dead address is dialled.
 class dead_addresses {
  public:
   using clock = std::chrono::steady_clock;

@@ -58,8 +58,8 @@ struct resolve_result {
 };
 
 /// One per worker, used on its thread alone. The caller has made sure that the policy allows the name: asking
-/// for it tells the name servers. Never a search domain, never a reverse look-up. localhost names are
-/// loopback (RFC 6761 6.3) and .onion names do not exist (RFC 7686 2), both without a query.
+/// for it tells the name servers. Never a search domain, never a reverse look-up. Without a query: localhost
+/// names are what the hosts file says or loopback (RFC 6761 6.3), .onion names do not exist (RFC 7686 2).
 class resolver {
  public:
   /// Throws std::runtime_error with a sentence where c-ares cannot start or a server is malformed. The wheel
