@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Writes the seed corpora of the wire targets. Run once when a format changes; the seeds are committed."""
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).parent / "corpus"
+
+
+def write(target, seeds):
+    folder = HERE / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in seeds.items():
+        (folder / name).write_bytes(data)
+
+
+def sized(body, octets):
+    return len(body).to_bytes(octets, "big") + body
+
+
+def extension(kind, body):
+    return struct.pack(">H", kind) + sized(body, 2)
+
+
+def hello(*extensions, chunk=16384):
+    body = b"\x03\x03" + bytes(32) + sized(bytes(32), 1) + sized(b"\x0a\x0a\x13\x01", 2) + sized(b"\0", 1)
+    body += sized(b"".join(extensions), 2)
+    message = b"\x01" + sized(body, 3)
+    parts = [message[i : i + chunk] for i in range(0, len(message), chunk)]
+    return b"".join(b"\x16\x03\x01" + sized(part, 2) for part in parts)
+
+
+SNI = extension(0, sized(b"\0" + sized(b"a.example", 2), 2))
+ALPN = extension(16, sized(b"\x02h2\x08http/1.1", 2))
+VERSIONS = extension(43, sized(b"\x2a\x2a\x03\x04\x03\x03", 1))
+ECH = extension(0xFE0D, bytes(20))
+
+write("client_hello", {
+    "typical": b"\x05" + hello(SNI, ALPN, VERSIONS),
+    "split": b"\x02" + hello(SNI, ALPN, VERSIONS, chunk=30),
+    "ech": b"\x09" + hello(extension(0x1A1A, b""), SNI, ECH, extension(51, bytes(1200))),
+    "address": b"\x01" + hello(extension(0, sized(b"\0" + sized(b"1.2.3.4", 2), 2))),
+    "two_names": b"\x01" + hello(extension(0, sized(2 * (b"\0" + sized(b"a.example", 2)), 2))),
+    "psk": b"\x01" + hello(SNI, extension(41, bytes(40))),
+    "http": b"\x01GET / HTTP/1.1\r\n\r\n",
+})
+write("request_head", {
+    "connect": b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nProxy-Authorization: Basic eA==\r\n\r\n",
+    "get": b"GET http://a.example/x?y HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n",
+    "post": b"POST http://h:81/ HTTP/1.1\r\nHost: h:81\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+    "chunked": b"PUT http://h HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: a\r\nTE: trailers\r\n\r\n",
+    "websocket": b"GET http://h/ HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: k\r\n\r\n",
+    "old": b"\r\nOPTIONS http://[::1]?q HTTP/1.0\r\nVia: 1.1 a\r\nKeep-Alive: 5\r\n\r\n",
+    "preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "origin": b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    "conflict": b"POST http://h/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+})
+write("response_head", {
+    "length": b"\x10HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello",
+    "chunked": b"\x28HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n",
+    "close": b"\x00HTTP/1.0 404 Not Found\r\nServer: x\r\n\r\n",
+    "switch": b"\x02HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "head": b"\x01HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    "tunnel": b"\x04HTTP/1.1 200 Connection established\r\n\r\n",
+    "interim": b"\x00HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
+    "unchanged": b"\x00HTTP/1.1 304 X\r\nContent-Length: 5\r\nProxy-Authenticate: NTLM\r\n\r\n",
+})
+write("chunked", {
+    "plain": b"\x015\r\nhello\r\n6;a=b\r\n world\r\n0\r\n\r\n",
+    "trailers": b"\x020\r\nX: 1\r\nContent-Length: 5\r\n\r\nrest",
+    "long": b"\x03" + b"ff\r\n" + bytes(255) + b"\r\n0\r\n\r\n",
+    "overflow": b"\x04ffffffffffffffff\r\nx",
+})
+write("authority", {
+    "connect": b"a.example:443",
+    "v6": b"[2001:db8::1]:443",
+    "v4": b"1.2.3.4:80",
+    "odd": b"0x7f.1:80",
+    "url": b"http://a.example:8080/x?y=%20",
+    "user": b"http://u:p@a.example/#x",
+    "zone": b"[fe80::1%25eth0]:443",
+})
+write("host_name", {
+    "name": b"a-b._c.example.",
+    "v4": b"10.0.0.0/8",
+    "v6": b"2001:db8::/32",
+    "mapped": b"::ffff:1.2.3.4",
+    "hex": b"0x7f000001",
+})
