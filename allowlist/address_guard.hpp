@@ -1,5 +1,6 @@
 // The address guard: which resolved addresses and literals may be dialled at all.
 #pragma once
+#include <chrono>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,12 +20,16 @@ struct special_range {
   bool metadata = false;    ///< a cloud metadata address: excepted only by a prefix of exactly one address
 };
 
-/// The IANA special-purpose registries for IPv4 and IPv6 (everything not globally reachable), multicast, and
-/// the metadata addresses of the clouds.
+/// The IANA special-purpose registries for IPv4 and IPv6, multicast, everything outside 2000::/3 except
+/// 64:ff9b::/96, and the metadata addresses of the clouds. The few registered ranges that are globally
+/// reachable (AS112, AMT, PCP and TURN anycast, ORCHIDv2) stand here too: no origin lives in them, and a node
+/// of the local network may answer there.
 std::span<const special_range> special_ranges() noexcept;
 
 /// The row that forbids an address, looking inside IPv4-mapped, IPv4-compatible, NAT64 (64:ff9b::/96 and
-/// 64:ff9b:1::/48), 6to4, Teredo and ISATAP forms. Null where the address is global unicast.
+/// 64:ff9b:1::/48), 6to4, Teredo and ISATAP forms: the embedded address's row where that has one (metadata
+/// first), else the wrapping form's own. Null where the address is global unicast; so is NAT64 (64:ff9b::/96)
+/// of a global IPv4 address, which IPv6-only hosts need.
 const special_range* special_range_of(const core::ip_address& address) noexcept;
 
 /// Who refuses.
@@ -36,13 +41,19 @@ struct guard_refusal {
 };
 
 /// Judges every address that `to` resolved to (or the literal itself, as the only one): all must pass, one
-/// bad one refuses the request. An `addresses` exception counts where its prefix holds the address and its
-/// hosts match the name (or `literal: true` and `to` is that literal). A `cidr` under `deny` refuses resolved
-/// addresses too, under whatever name, unwrapped forms included. Empty result: all may be dialled. No I/O.
+/// bad one refuses the request. An `addresses` exception counts where its prefix holds the address as it
+/// would be dialled (an IPv4 prefix does not except the IPv4-mapped or NAT64 form: write that one down) and
+/// its hosts match the name, or `literal: true` and `to` is that literal. A metadata address, in whatever
+/// form, is excepted only by a prefix of exactly one address. A `cidr` under `deny` refuses resolved
+/// addresses too, under whatever name, embedded IPv4 included, and beats every exception; where it `expires`,
+/// that counts from `now` on (UTC), and without `now` it never expires. A phase's `audit` does not reach the
+/// guard: it is always enforced. Empty result: all may be dialled. No I/O.
 std::optional<guard_refusal> guard(const policy& policy, const core::destination& to,
-                                   std::span<const core::ip_address> addresses) noexcept;
+                                   std::span<const core::ip_address> addresses,
+                                   std::chrono::sys_seconds now = {}) noexcept;
 
 /// The exact line to add under `addresses:` so that the guard lets `to` through, for log and trusted phases.
+/// YAML on one line, starting with "- ".
 std::string exception_line(const core::destination& to, const core::ip_address& address);
 
 }  // namespace exeat::allowlist

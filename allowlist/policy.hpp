@@ -70,14 +70,20 @@ class policy {
   std::unique_ptr<compiled> compiled_;
 };
 
-/// Builds the matcher. Errors: two rules of one phase equal in host and ports (an exact repetition with the
-/// same attributes is folded), two phases of one name, an `addresses` prefix wider than one address over a
-/// cloud metadata address, and what else only shows between entries. All of them at once.
+/// Builds the matcher. Errors: two rules of one phase (or of `deny`) that can match the same request, are
+/// equally specific (same host and reach, as many ports, one in common) and differ in an attribute; two
+/// phases of one name; an `addresses` prefix wider than one address over a cloud metadata address. All of
+/// them at once, by place. A repetition with the same attributes is folded into the one that stands first;
+/// 443 implied and 443 written fold into the written one.
 std::expected<policy, std::vector<conflict>> compile(policy_source source);
 
 /// THE decision: no I/O, no allocation, never throws; O(labels) look-ups. Deny beats allow; of the matching
 /// allow rules the most specific governs (exact name, then the longest suffix with `*` before `**`, then
-/// fewer ports); expired rules do not match. Thread-safe: the policy is immutable.
+/// fewer ports); expired rules do not match. An address literal is matched by `cidr` rules only, the longest
+/// prefix first; `deny` also sees an IPv4 address embedded in it. Where nothing matches, the reason is that
+/// of the nearest miss: expired, then plain HTTP on an implied 443, then another port, then none. In a phase
+/// in `audit` everything that the policy refuses, `deny` included, becomes would_deny; the address guard is
+/// not audited. Thread-safe: the policy is immutable.
 decision decide(const policy& policy, const request& request) noexcept;
 
 /// Effective settings of a phase and of a governing rule in it (rule may be null: the phase's own).

@@ -33,8 +33,11 @@ struct port_range {
 class port_set {
  public:
   static port_set any();
+  /// Sorts and joins; 0 and ranges that end before they start are left out (the loader refuses them first).
   static port_set of(std::vector<port_range> ranges);
   bool contains(std::uint16_t port) const noexcept;
+  /// True where one port lies in both.
+  bool overlaps(const port_set& other) const noexcept;
   /// How many ports: the fewer, the more specific the rule.
   std::uint32_t size() const noexcept;
   const std::vector<port_range>& ranges() const noexcept { return ranges_; }
@@ -69,6 +72,9 @@ struct rule {
   /// the same wherever the rule stands in the file.
   std::string id;
 };
+
+/// What the rule names, as written: "*.x.com", "10.0.0.0/8".
+std::string what_text(const rule& rule);
 
 enum class phase_mode : std::uint8_t { enforce, audit };
 enum class hint_level : std::uint8_t { code, full };

@@ -1,0 +1,260 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <tuple>
+
+#include "allowlist/address_guard.hpp"
+#include "allowlist/embedded_ipv4.hpp"
+#include "allowlist/matcher.hpp"
+#include "allowlist/policy.hpp"
+
+namespace exeat::allowlist {
+namespace {
+
+using conflicts = std::vector<conflict>;
+
+auto place(const mark& where) {
+  return std::tuple(std::string_view(where.file), where.line, where.column);
+}
+
+std::string quoted_place(const mark& where) {
+  const auto text = where.to_string();
+  return text.empty() ? "elsewhere" : text;
+}
+
+// Equal in all that a reader of the policy sees except the place and whether 443 was written or implied.
+bool same_attributes(const rule& a, const rule& b) {
+  return std::tie(a.tls, a.ech, a.expires, a.reason, a.owner, a.ticket) ==
+         std::tie(b.tls, b.ech, b.expires, b.reason, b.owner, b.ticket);
+}
+
+std::string differing_attributes(const rule& a, const rule& b) {
+  std::string out;
+  const auto note = [&](bool differs, std::string_view key) {
+    if (!differs) return;
+    if (!out.empty()) out += ", ";
+    out.append("`").append(key).append("`");
+  };
+  note(a.tls != b.tls, "tls");
+  note(a.ech != b.ech, "ech");
+  note(a.expires != b.expires, "expires");
+  note(a.reason != b.reason, "reason");
+  note(a.owner != b.owner, "owner");
+  note(a.ticket != b.ticket, "ticket");
+  return out;
+}
+
+// Leaves one of each set of repetitions: the one that stands first in the files, and of `443` implied and
+// `443` written the written one, which lets everything through that the other does.
+void fold_repetitions(std::vector<rule>& rules) {
+  std::vector<std::size_t> order(rules.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+    if (governs_before(rules[a], rules[b])) return true;
+    if (governs_before(rules[b], rules[a])) return false;
+    return std::tuple(place(rules[a].where), a) < std::tuple(place(rules[b].where), b);
+  });
+  std::vector<bool> drop(rules.size(), false);
+  const rule* kept = nullptr;
+  for (const auto index : order) {
+    const rule& current = rules[index];
+    if (kept != nullptr && kept->what == current.what && kept->ports == current.ports &&
+        same_attributes(*kept, current)) {
+      drop[index] = true;
+    } else {
+      kept = &current;
+    }
+  }
+  std::vector<rule> left;
+  left.reserve(rules.size());
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (!drop[i]) left.push_back(std::move(rules[i]));
+  }
+  rules = std::move(left);
+}
+
+std::string bounded(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) return std::string(text);
+  std::uint64_t hash = hash_seed;
+  for (std::size_t i = text.size(); i-- > 0;) hash = extend_hash(hash, text[i]);
+  return fmt::format("{}~{:08x}", text.substr(0, limit - 9), hash >> 32);
+}
+
+bool is_of(const std::vector<rule>& rules, const rule* rule) {
+  return !rules.empty() && !std::less()(rule, rules.data()) && std::less()(rule, rules.data() + rules.size());
+}
+
+void assign_ids(policy_source& source) {
+  constexpr std::size_t longest_section = 63;
+  constexpr std::size_t longest_ports = 48;
+  std::vector<rule*> all;
+  const auto name_all = [&](std::string_view section, std::vector<rule>& rules) {
+    for (auto& rule : rules) {
+      rule.id = fmt::format("{}/{}:{}", bounded(section, longest_section), what_text(rule),
+                            bounded(rule.ports.to_string(), longest_ports));
+      all.push_back(&rule);
+    }
+  };
+  name_all("deny", source.deny);
+  for (auto& phase : source.phases) name_all(phase.name, phase.allow);
+
+  // A wildcard with and without `apex`, rules in conflict, or a phase named `deny` and the section of that
+  // name share a text: they are numbered in an order that does not depend on the file's.
+  std::ranges::sort(all, [&](const rule* a, const rule* b) {
+    if (a->id != b->id) return a->id < b->id;
+    if (governs_before(*a, *b)) return true;
+    if (governs_before(*b, *a)) return false;
+    return is_of(source.deny, a) && !is_of(source.deny, b);
+  });
+  std::string previous;
+  unsigned repetition = 1;
+  for (auto* rule : all) {
+    if (rule->id == previous) {
+      rule->id += fmt::format("#{}", ++repetition);
+    } else {
+      previous = rule->id;
+      repetition = 1;
+    }
+  }
+}
+
+void check_phases(const policy_source& source, conflicts& out) {
+  constexpr std::size_t most_phases = 65535;  // phase_id
+  if (source.phases.size() > most_phases)
+    out.push_back({source.phases[most_phases].where, "a policy has at most 65535 phases"});
+  std::vector<const phase*> sorted;
+  for (const auto& phase : source.phases) sorted.push_back(&phase);
+  std::ranges::sort(sorted, [](const phase* a, const phase* b) {
+    return std::tuple(std::string_view(a->name), place(a->where)) <
+           std::tuple(std::string_view(b->name), place(b->where));
+  });
+  for (std::size_t i = 1; i < sorted.size(); ++i) {
+    if (sorted[i]->name != sorted[i - 1]->name) continue;
+    out.push_back({sorted[i]->where, fmt::format("phase `{}` is already defined at {}", sorted[i]->name,
+                                                 quoted_place(sorted[i - 1]->where))});
+  }
+}
+
+std::string shown(const rule& rule) {
+  const auto* pattern = std::get_if<host_pattern>(&rule.what);
+  return fmt::format("`{}`{}", what_text(rule), pattern && pattern->apex ? " with `apex`" : "");
+}
+
+// `rules` match the same names alike (or stand on the same prefix) and are ordered by governs_before. Two of
+// as many ports that share one can both match one request, and nothing says which of them governs: they must
+// then agree in all that hangs on it.
+void check_equals(std::span<const rule* const> rules, conflicts& out) {
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    for (std::size_t j = i + 1; j < rules.size(); ++j) {
+      const rule* a = rules[i];
+      const rule* b = rules[j];
+      if (b->ports.size() != a->ports.size()) break;
+      // Within one size they are ordered by their first range: nothing further on can reach back.
+      if (!a->ports.ranges().empty() && !b->ports.ranges().empty() &&
+          b->ports.ranges().front().first > a->ports.ranges().back().last)
+        break;
+      if (!a->ports.overlaps(b->ports) || same_attributes(*a, *b)) continue;
+      if (place(b->where) < place(a->where)) std::swap(a, b);
+      out.push_back({b->where, fmt::format("{} on port {} and {} on port {} at {} can match the same request "
+                                           "and are equally specific, but differ in {}: make them one rule",
+                                           shown(*b), b->ports.to_string(), shown(*a), a->ports.to_string(),
+                                           quoted_place(a->where), differing_attributes(*a, *b))});
+      break;  // the next of several stands against the one after it
+    }
+  }
+}
+
+void check_rules(const policy::compiled& compiled, conflicts& out) {
+  std::vector<const rule*> group;
+  compiled.hosts.each_bucket([&](std::span<const host_index::entry> entries) {
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      group.push_back(entries[i].rule);
+      if (i + 1 < entries.size() && entries[i + 1].reach == entries[i].reach) continue;
+      if (group.size() > 1) check_equals(group, out);
+      group.clear();
+    }
+  });
+  compiled.prefixes.each_bucket([&](std::span<const rule* const> rules) { check_equals(rules, out); });
+}
+
+void check_exceptions(const policy_source& source, conflicts& out) {
+  for (const auto& exception : source.addresses) {
+    if (exception.prefix.is_single()) continue;
+    for (const auto& range : special_ranges()) {
+      if (!range.metadata) continue;
+      const auto inside = spellings_of(range.prefix.base);
+      const auto hit = std::ranges::find_if(
+          inside, [&](const core::ip_address& a) { return exception.prefix.contains(a); });
+      if (hit == inside.end()) continue;
+      out.push_back({exception.where,
+                     fmt::format("the exception {} covers {} ({}): a cloud metadata address can be excepted "
+                                 "only by its own prefix of one address; split the prefix around it",
+                                 exception.prefix.to_string(), hit->to_string(), range.name)});
+      break;
+    }
+  }
+}
+
+}  // namespace
+
+policy::policy(std::unique_ptr<compiled> c) noexcept : compiled_(std::move(c)) {}
+policy::~policy() = default;
+policy::policy(policy&&) noexcept = default;
+policy& policy::operator=(policy&&) noexcept = default;
+
+std::expected<policy, std::vector<conflict>> compile(policy_source source) {
+  conflicts found;
+  check_phases(source, found);
+  check_exceptions(source, found);
+  for (auto& phase : source.phases) fold_repetitions(phase.allow);
+  fold_repetitions(source.deny);
+  assign_ids(source);
+
+  auto out = std::make_unique<policy::compiled>();
+  out->source = std::move(source);
+  std::vector<std::pair<scope, const rule*>> rules;
+  for (std::size_t i = 0; i < out->source.phases.size(); ++i) {
+    const auto& phase = out->source.phases[i];
+    out->phases.emplace(phase.name, static_cast<phase_id>(i));
+    for (const auto& rule : phase.allow) rules.emplace_back(static_cast<scope>(i), &rule);
+  }
+  for (const auto& rule : out->source.deny) rules.emplace_back(out->deny_scope(), &rule);
+  out->hosts.build(rules);
+  build_prefixes(out->prefixes, rules, out->source.phases.size() + 1);
+  build_exceptions(out->exceptions, out->source.addresses);
+
+  check_rules(*out, found);
+  if (!found.empty()) {
+    std::ranges::sort(found, [](const conflict& a, const conflict& b) {
+      return std::tuple(place(a.where), a.text) < std::tuple(place(b.where), b.text);
+    });
+    const auto repeated = std::ranges::unique(
+        found, [](const conflict& a, const conflict& b) { return a.where == b.where && a.text == b.text; });
+    found.erase(repeated.begin(), repeated.end());
+    return std::unexpected(std::move(found));
+  }
+  return policy(std::move(out));
+}
+
+const policy_source& policy::source() const noexcept {
+  return compiled_->source;
+}
+
+std::optional<phase_id> policy::find_phase(std::string_view name) const noexcept {
+  const auto found = compiled_->phases.find(name);
+  if (found == compiled_->phases.end()) return std::nullopt;
+  return found->second;
+}
+
+const phase& policy::phase_of(phase_id id) const noexcept {
+  return compiled_->source.phases[static_cast<std::size_t>(id)];
+}
+
+std::size_t policy::rule_count() const noexcept {
+  std::size_t count = compiled_->source.deny.size();
+  for (const auto& phase : compiled_->source.phases) count += phase.allow.size();
+  return count;
+}
+
+}  // namespace exeat::allowlist

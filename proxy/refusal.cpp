@@ -1,0 +1,236 @@
+#include "proxy/refusal.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace exeat::proxy {
+namespace {
+
+std::string_view family(core::reason_kind kind) {
+  switch (kind) {
+    case core::reason_kind::policy:
+      return "egress-denied";
+    case core::reason_kind::request:
+      return "bad-request";
+    case core::reason_kind::limit:
+      return "limit-reached";
+    case core::reason_kind::upstream:
+      return "upstream-failed";
+    case core::reason_kind::internal:
+    case core::reason_kind::allowed:
+      break;
+  }
+  return "proxy-unavailable";
+}
+
+// What happened, for the first line of the text.
+std::string_view verb(core::reason_kind kind) {
+  switch (kind) {
+    case core::reason_kind::policy:
+      return "blocked";
+    case core::reason_kind::request:
+      return "refused a malformed request";
+    case core::reason_kind::limit:
+      return "refused at a limit";
+    case core::reason_kind::upstream:
+      return "could not reach";
+    case core::reason_kind::internal:
+    case core::reason_kind::allowed:
+      break;
+  }
+  return "could not serve";
+}
+
+// Octets of the well-formed UTF-8 sequence at the front (Unicode table 3-7), or 0.
+std::size_t utf8_length(std::string_view text) {
+  const auto octet = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const auto in = [&](std::size_t i, unsigned first, unsigned last) {
+    return octet(i) >= first && octet(i) <= last;
+  };
+  const unsigned lead = octet(0);
+  if (lead < 0x80) return 1;
+  if (lead >= 0xc2 && lead <= 0xdf) return in(1, 0x80, 0xbf) ? 2 : 0;
+  if (lead >= 0xe0 && lead <= 0xef) {
+    const bool second = in(1, lead == 0xe0 ? 0xa0 : 0x80, lead == 0xed ? 0x9f : 0xbf);
+    return second && in(2, 0x80, 0xbf) ? 3 : 0;
+  }
+  if (lead >= 0xf0 && lead <= 0xf4) {
+    const bool second = in(1, lead == 0xf0 ? 0x90 : 0x80, lead == 0xf4 ? 0x8f : 0xbf);
+    return second && in(2, 0x80, 0xbf) && in(3, 0x80, 0xbf) ? 4 : 0;
+  }
+  return 0;
+}
+
+// Appends `text` with broken UTF-8 replaced and each octet below 0x80 passed to `ascii(out, octet)`.
+template <class Ascii>
+void append_utf8(std::string& out, std::string_view text, Ascii&& ascii) {
+  while (!text.empty()) {
+    const auto length = utf8_length(text);
+    if (length == 0) {
+      out += "\xef\xbf\xbd";  // U+FFFD
+      text.remove_prefix(1);
+      continue;
+    }
+    if (length == 1) {
+      ascii(out, text.front());
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(length);
+  }
+}
+
+bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
+void append_text(std::string& out, std::string_view text) {
+  append_utf8(out, text, [](std::string& o, char c) { o += is_control(c) ? '?' : c; });
+}
+
+void append_json_string(std::string& out, std::string_view text) {
+  out += '"';
+  append_utf8(out, text, [](std::string& o, char c) {
+    if (c == '"' || c == '\\') {
+      o += '\\';
+      o += c;
+    } else if (is_control(c)) {
+      fmt::format_to(std::back_inserter(o), "\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      o += c;
+    }
+  });
+  out += '"';
+}
+
+void append_member(std::string& out, std::string_view key, std::string_view value) {
+  out += out.empty() ? '{' : ',';
+  append_json_string(out, key);
+  out += ':';
+  if (value.empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, value);
+  }
+}
+
+std::string_view sentence(const refusal& refusal) {
+  return refusal.message.empty() ? core::row_of(refusal.reason).doc : refusal.message;
+}
+
+std::string json_body(const refusal& refusal) {
+  const auto& row = core::row_of(refusal.reason);
+  std::string out;
+  append_member(out, "error", family(row.kind));
+  append_member(out, "reason", row.code);
+  append_member(out, "destination", refusal.destination);
+  append_member(out, "phase", refusal.phase);
+  append_member(out, "decision", refusal.decision);
+  append_member(out, "message", sentence(refusal));
+  out += ",\"next\":[";
+  for (std::size_t i = 0; i < refusal.next.size(); ++i) {
+    if (i != 0) out += ',';
+    append_json_string(out, refusal.next[i]);
+  }
+  out += "]}\n";
+  return out;
+}
+
+std::string text_body(const refusal& refusal) {
+  const auto& row = core::row_of(refusal.reason);
+  std::string out = "exeat ";
+  out += verb(row.kind);
+  if (!refusal.destination.empty()) {
+    out += row.kind == core::reason_kind::request || row.kind == core::reason_kind::limit ? " for " : " ";
+    append_text(out, refusal.destination);
+  }
+  if (!refusal.phase.empty()) {
+    out += " in phase ";
+    append_text(out, refusal.phase);
+  }
+  out += "\n\n";
+  fmt::format_to(std::back_inserter(out), "reason:   {}\n          ", row.code);
+  append_text(out, sentence(refusal));
+  out += "\ndecision: ";
+  append_text(out, refusal.decision);
+  out += '\n';
+  if (!refusal.next.empty()) out += '\n';
+  for (const auto& line : refusal.next) {
+    append_text(out, line);
+    out += '\n';
+  }
+  return out;
+}
+
+// For the person who typed the proxy's address into a browser, or a client that was given it as a server.
+std::string origin_form_body(const refusal& refusal) {
+  std::string url = "http://";
+  append_text(url, refusal.listener.empty() ? "HOST:PORT" : refusal.listener);
+  std::string out =
+      "This is Exeat, an egress proxy. It is not a web site: programs send their requests through it,\n"
+      "and it lets through what its policy allows";
+  if (!refusal.phase.empty()) {
+    out += " in phase ";
+    append_text(out, refusal.phase);
+  }
+  out += ".\n\nTo use it, tell a program where it is:\n\n";
+  fmt::format_to(std::back_inserter(out),
+                 "    export HTTPS_PROXY={0} https_proxy={0}\n"
+                 "    export HTTP_PROXY={0} http_proxy={0}\n"
+                 "    curl -v https://example.com/\n\n",
+                 url);
+  fmt::format_to(std::back_inserter(out), "reason:   {}\ndecision: ", core::row_of(refusal.reason).code);
+  append_text(out, refusal.decision);
+  out += '\n';
+  return out;
+}
+
+// A field value or reason phrase must not end its line, whatever the caller passes.
+void append_field_text(std::string& out, std::string_view text) {
+  for (const char c : text) out += is_control(c) || static_cast<unsigned char>(c) >= 0x80 ? '?' : c;
+}
+
+}  // namespace
+
+std::string reason_phrase(core::reason reason) {
+  const auto& row = core::row_of(reason);
+  return fmt::format("{} {}", family(row.kind), row.code);
+}
+
+void append_refusal(std::string& out, const refusal& refusal) {
+  const auto& row = core::row_of(refusal.reason);
+  const std::string body = refusal.wants_json                            ? json_body(refusal)
+                           : refusal.reason == core::reason::origin_form ? origin_form_body(refusal)
+                                                                         : text_body(refusal);
+  // A status below 400 would tell the client that it got what it asked for.
+  const int status = row.status < 400 ? 500 : row.status;
+  const auto to = std::back_inserter(out);
+  fmt::format_to(to, "HTTP/1.{} {} {} {}\r\n", refusal.http_minor == 0 ? 0 : 1, status, family(row.kind),
+                 row.code);
+  out += "Proxy-Status: exeat";
+  if (!row.proxy_error.empty()) out.append("; error=").append(row.proxy_error);
+  fmt::format_to(to, "; details=\"{}\"\r\n", row.code);
+  if (!refusal.decision.empty()) {
+    out += "Exeat-Decision: ";
+    append_field_text(out, refusal.decision);
+    out += "\r\n";
+  }
+  fmt::format_to(to,
+                 "Content-Type: {}\r\n"
+                 "Content-Length: {}\r\n"
+                 "Cache-Control: no-store\r\n"
+                 "X-Content-Type-Options: nosniff\r\n",
+                 refusal.wants_json ? "application/json" : "text/plain; charset=utf-8", body.size());
+  if (refusal.close) {
+    out += "Connection: close\r\n";
+  } else if (refusal.http_minor == 0) {
+    out += "Connection: keep-alive\r\n";
+  }
+  out += "\r\n";
+  if (!refusal.head_request) out += body;
+}
+
+}  // namespace exeat::proxy
