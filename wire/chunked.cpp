@@ -99,7 +99,7 @@ chunk_step chunked_decoder::next(std::string_view input) {
           state_ = state::size_lf;
         } else if (c == ';') {
           extension_line_ = 1;
-          ++extensions_;
+          if (++extensions_ > max_extensions) return refuse("chunk extensions are too large", i);
           state_ = state::extension;
         } else {
           return refuse("a chunk size is followed by something other than CRLF or `;`", i);
