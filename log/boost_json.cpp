@@ -1,0 +1,2 @@
+// Boost.JSON, which is header-only for us, compiled once.
+#include <boost/json/src.hpp>
