@@ -5,7 +5,7 @@ import random
 import pytest
 
 from harness.client import eventually
-from harness.origin import Origin
+from harness.origin import Origin, echo
 from harness.proxy import loopback, policy_of
 
 HOST = "origin.corp.example"
@@ -180,9 +180,8 @@ def test_plain_http_streams_in_bounded_memory(exeat, bulk_size, wanted, sanitize
     memory.check(sanitized)
 
 
-def test_many_tunnels_at_once(exeat, origin, sanitized):
+def test_many_tunnels_at_once(exeat, origin):
     """Two hundred tunnels with data in flight in both directions, each with its own octets back."""
-    from harness.origin import echo  # pylint: disable=import-outside-toplevel
     server = origin(echo)
     proxy = exeat(policy(server.port, tls="any"))
     clients = []

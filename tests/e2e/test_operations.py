@@ -10,7 +10,7 @@ import pytest
 
 from harness.client import Client, eventually
 from harness.origin import echo, http_handler, response
-from harness.proxy import clean_environment, free_port, loopback, policy_of, run_exeat
+from harness.proxy import BINARY, SANITIZER, clean_environment, free_port, loopback, policy_of, run_exeat
 
 HOST = "origin.corp.example"
 
@@ -258,7 +258,6 @@ def test_systemd_is_notified(exeat, tmp_path):
 
 def test_the_built_in_policy_serves_without_a_file(tmp_path):
     """`exeat serve` with nothing but other ports."""
-    from harness.proxy import BINARY, SANITIZER  # pylint: disable=import-outside-toplevel
     port = free_port()
     process = subprocess.Popen([BINARY, "serve", "--listen", f"mcp=127.0.0.1:{port}", "--admin", "none"], cwd=tmp_path,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment())

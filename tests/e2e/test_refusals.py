@@ -3,8 +3,9 @@ import json
 
 import pytest
 
-from harness.client import eventually
-from harness.proxy import loopback, policy_of, run_exeat
+from harness.client import Client, eventually
+from harness.origin import echo
+from harness.proxy import free_port, loopback, policy_of, run_exeat
 
 POLICY = policy_of(
     agent=[{"host": "api.corp.example", "reason": "model API"}, {"host": "old.corp.example", "expires": "2020-01-31"},
@@ -80,18 +81,20 @@ def test_a_host_cannot_write_into_the_log_or_the_answer(exeat):
 
 
 def test_audit_lets_through_and_says_what_it_would_have_done(exeat, origin):
-    from harness.origin import echo  # pylint: disable=import-outside-toplevel
     server = origin(echo)
-    policy = policy_of(phases={"trial": {"mode": "audit", "allow": []}}, addresses=[loopback()])
-    proxy = exeat(policy, {"more_listeners": [{"address": "127.0.0.1:0", "phase": "trial"}]})
-    assert proxy.log(event="decision") == []
-    check = run_exeat("check", "--policy", proxy.policy_file, "--phase", "trial",
-                      f"http://origin.corp.example:{server.port}/")
-    assert check.returncode in (0, 1) and "would" in check.stdout
+    port = free_port()
+    proxy = exeat(policy_of(phases={"trial": {"mode": "audit", "allow": []}}, addresses=[loopback()]),
+                  {"more_listeners": [{"address": f"127.0.0.1:{port}", "phase": "trial"}]})
+    with Client(("127.0.0.1", port)) as client:
+        assert client.connect(f"origin.corp.example:{server.port}").status == 200
+    record = proxy.logged(event="decision", phase="trial")
+    assert (record["verdict"], record["reason"]) == ("would_deny", "no-rule")
+    assert eventually(lambda: proxy.metric("exeat_decisions_total", phase="trial", verdict="would_deny") == 1)
+    check = run_exeat("check", "--policy", proxy.policy_file, "--phase", "trial", "https://origin.corp.example/")
+    assert "would" in check.stdout
 
 
 def test_the_log_line_of_an_allowed_tunnel(exeat, origin):
-    from harness.origin import echo  # pylint: disable=import-outside-toplevel
     server = origin(echo)
     proxy = exeat(policy_of(agent=[{"host": "origin.corp.example", "ports": [server.port], "tls": "any"}],
                             addresses=[loopback()]))

@@ -4,17 +4,20 @@ The hosts are read from the clients' own configuration, resolved here, and excep
 special-purpose: the exception is part of what is tested.
 """
 import glob
+import ipaddress
 import json
 import os
 import re
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from harness.proxy import policy_of
+from harness.origin import http_handler, response
+from harness.proxy import loopback, policy_of
 
 def addresses_of(host):
     try:
@@ -38,7 +41,6 @@ def system_exeat(exeat):
 def registry():
     if not shutil.which("npm"):
         pytest.skip("no npm on this machine")
-    import subprocess  # pylint: disable=import-outside-toplevel
     url = urlsplit(subprocess.run(["npm", "config", "get", "registry"], capture_output=True, text=True,
                                   check=True).stdout.strip())
     if not addresses_of(url.hostname or ""):
@@ -73,7 +75,6 @@ def test_npm_install_denied(system_exeat, run, tmp_path, registry):
 
 def test_a_registry_at_a_special_address_needs_the_exception(system_exeat, run, tmp_path, registry):
     """Without `addresses` the guard refuses, and the log holds the very line to add."""
-    import ipaddress  # pylint: disable=import-outside-toplevel
     if all(ipaddress.ip_address(a).is_global for a in addresses_of(registry.hostname)):
         pytest.skip("the registry of this machine has public addresses")
     port = registry.port or (443 if registry.scheme == "https" else 80)
@@ -86,8 +87,6 @@ def test_a_registry_at_a_special_address_needs_the_exception(system_exeat, run, 
 
 def test_node_fetch_through_undici(system_exeat, exeat, run, ca, origin, tmp_path, registry):
     """undici's ProxyAgent, itself installed through the proxy."""
-    from harness.origin import http_handler, response  # pylint: disable=import-outside-toplevel
-    from harness.proxy import loopback  # pylint: disable=import-outside-toplevel
     port = registry.port or (443 if registry.scheme == "https" else 80)
     proxy = system_exeat(policy_of(agent=[rule(registry.hostname, port)], addresses=exceptions_for([registry.hostname])))
     done, project = npm(run, proxy, tmp_path, registry, "install", "undici@6")

@@ -1,4 +1,5 @@
 """A new policy without a restart; a bad one changes nothing but what health and metrics say."""
+import json
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import pytest
 
 from harness.client import Client, eventually
 from harness.origin import echo
-from harness.proxy import loopback, policy_of, run_exeat
+from harness.proxy import Exeat, free_port, loopback, policy_of, run_exeat
 
 HOST = "origin.corp.example"
 
@@ -132,7 +133,6 @@ def test_reload_by_the_admin_port_needs_the_token(exeat, tmp_path):
     token = tmp_path / "token"
     token.write_text("0123456789abcdef0123456789abcdef\n")
     token.chmod(0o600)
-    from harness.proxy import free_port  # pylint: disable=import-outside-toplevel
     port = free_port()
     proxy = exeat(policy_of(), {"admin": {"address": f"127.0.0.1:{port}", "reload_token_file": str(token)}})
     proxy.ports["admin"] = port
@@ -153,8 +153,6 @@ def test_watch_follows_a_replaced_file(exeat, origin):
 
 def test_watch_follows_a_symlink_swap_as_a_config_map_does_it(exeat, origin, dns):
     """policy.yaml -> ..data/policy.yaml, ..data -> ..<n>; the update renames a new ..data over the old one."""
-    import json  # pylint: disable=import-outside-toplevel
-    from harness.proxy import Exeat  # pylint: disable=import-outside-toplevel
     server = origin(echo)
     proxy = Exeat(policy_of(), {"watch": True, "policy": "mounted/policy.yaml"}, dns=dns.address)
     mounted = proxy.folder / "mounted"
