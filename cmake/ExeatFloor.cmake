@@ -23,24 +23,6 @@ function(exeat_unit_test name)
   set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120)
 endfunction()
 
-# exeat_fuzz(NAME SOURCES ... [LINKS ...])
-#   The libFuzzer binary fuzzers/NAME_fuzz, built by the preset `fuzz` alone (target `fuzzers`); seeds, if any, stand
-#   in tests/corpus/NAME_fuzz/.
-function(exeat_fuzz name)
-  if(NOT EXEAT_SANITIZE MATCHES "fuzzer")
-    return()
-  endif()
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
-  add_executable(${name}_fuzz ${ARG_SOURCES})
-  target_link_libraries(${name}_fuzz PRIVATE exeat_options ${ARG_LINKS})
-  target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
-  set_target_properties(${name}_fuzz PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzzers)
-  if(NOT TARGET fuzzers)
-    add_custom_target(fuzzers)
-  endif()
-  add_dependencies(fuzzers ${name}_fuzz)
-endfunction()
-
 # exeat_asio(TARGET)
 #   Gives TARGET the precompiled proxy/asio.hpp (built once, in exeat_asio_library) and, but for release builds, an
 #   Asio whose non-template code is compiled once: together a coroutine of ten lines takes 1.5 s instead of 4.3 s
