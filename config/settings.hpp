@@ -50,9 +50,10 @@ enum class log_format : std::uint8_t {
 };
 
 struct log_settings {
-  /// Decisions go to this file; empty: to standard output, or to syslog.
-  std::string file;
-  bool syslog = false;  ///< instead of standard output; never together with `file`
+  std::string file;                     ///< decisions go to this file; empty: to none
+  bool syslog = false;                  ///< and to the local syslog
+  std::optional<bool> standard_output;  ///< and to standard output; unset: where there is no other target
+  bool to_standard_output() const { return standard_output.value_or(file.empty() && !syslog); }
   std::string blocked;  ///< refusals only, always JSON; empty: none
   log_format format = log_format::automatic;
   std::uint64_t rotate_size = 64ULL << 20;  ///< octets, of each file; 0: never
@@ -125,7 +126,7 @@ struct settings {
   static std::optional<unix_endpoint> default_control();
 };
 
-/// What only shows between values: no listener at all, one address twice, a non-loopback TCP listener (there
+/// What only shows between values: one address twice, a non-loopback TCP listener (there
 /// is no identity check yet), a minimum above its maximum, settings of a resolver that is not chosen. Call it
 /// again after the command line has been merged in. Empty: all is well.
 std::vector<error> validate(const settings& settings);

@@ -1,0 +1,179 @@
+// `listeners`, `admin` and `control`: the maps of exeat.yaml that name an address.
+#include "config/endpoint_keys.hpp"
+
+#include <fmt/format.h>
+#include <sys/un.h>
+
+#include <algorithm>
+
+#include "config/paths.hpp"
+
+namespace exeat::config {
+namespace {
+
+using yaml::error_list;
+using yaml::node;
+using yaml::node_kind;
+
+void read_address(endpoint_draft& into, const node& value, error_list& errors) {
+  if (value.kind != node_kind::scalar)
+    return expected_but_found(value, "an address such as \"127.0.0.1:3128\"", errors);
+  auto parsed = parse_endpoint(value.text);
+  if (parsed && std::holds_alternative<unix_endpoint>(*parsed)) {
+    parsed = std::unexpected("a unix socket stands under `unix`, not under `address`");
+  }
+  if (!parsed) return errors.add(value.at, value.text, parsed.error());
+  into.address = *parsed;
+}
+
+void read_socket(endpoint_draft& into, const node& value, error_list& errors) {
+  auto path = read_text(value, "the path of a unix socket", sizeof(sockaddr_un::sun_path) - 1, errors);
+  if (path) into.socket = std::move(*path);
+}
+
+void read_mode(endpoint_draft& into, const node& value, error_list& errors) {
+  into.mode_node = &value;
+  const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
+  const std::string_view text = value.text;
+  const bool shaped = value.kind == node_kind::scalar && std::ranges::all_of(text, is_octal) &&
+                      ((text.size() == 4 && text[0] == '0') || text.size() == 3);
+  if (!shaped) return expected_but_found(value, "a mode of three octal digits such as \"0600\"", errors);
+  into.mode = 0;
+  for (const char c : text) into.mode = into.mode * 8 + static_cast<::mode_t>(c - '0');
+}
+
+void read_phase(endpoint_draft& into, const node& value, error_list& errors) {
+  if (auto phase = read_text(value, "the name of a phase", 63, errors)) into.phase = std::move(*phase);
+}
+
+void read_token_file(endpoint_draft& into, const node& value, error_list& errors) {
+  if (auto path = read_text(value, "the path of a file", 4095, errors)) into.token_file = std::move(*path);
+}
+
+constexpr key_row<endpoint_draft> address_row{"address", "ADDRESS:PORT", "one of `address` and `unix`",
+                                              "An IP address (IPv6 in brackets) and a port; port 0 lets the "
+                                              "kernel choose one, which the ready line shows.",
+                                              read_address};
+constexpr key_row<endpoint_draft> socket_row{"unix", "path", "one of `address` and `unix`",
+                                             "A unix socket. Most clients need `exeat connect` to reach one.",
+                                             read_socket};
+constexpr key_row<endpoint_draft> mode_row{"mode", "octal digits", "\"0600\"", "The mode of the unix socket.",
+                                           read_mode};
+
+constexpr key_row<endpoint_draft> listener_table[]{
+    address_row,
+    socket_row,
+    mode_row,
+    {"phase", "phase", "required", "The phase of policy.yaml that holds for whoever connects here.",
+     read_phase}};
+constexpr key_row<endpoint_draft> admin_table[]{
+    address_row,
+    socket_row,
+    mode_row,
+    {"reload_token_file", "path", "none",
+     "A file with the bearer token (16 characters or more) that `POST /-/reload` wants here. Without it, "
+     "only the control socket reloads.",
+     read_token_file}};
+constexpr key_row<endpoint_draft> control_table[]{
+    {"unix", "path", "required", "The socket that `POST /-/reload` and the subcommands use.", read_socket},
+    mode_row};
+
+// The endpoint that a draft names; reports where it names none or two.
+std::optional<endpoint> finish(const endpoint_draft& draft, const node& map, const std::string& directory,
+                               error_list& errors) {
+  if (draft.address && draft.socket) {
+    errors.add(map.at, {}, "`address` and `unix` do not go together");
+    return std::nullopt;
+  }
+  if (draft.socket) {
+    unix_endpoint out{.path = resolve_path(*draft.socket, directory), .mode = draft.mode};
+    if (out.path.size() >= sizeof(sockaddr_un::sun_path)) {
+      errors.add(
+          map.at, out.path,
+          fmt::format("the path of a unix socket has at most {} octets", sizeof(sockaddr_un::sun_path) - 1));
+      return std::nullopt;
+    }
+    return out;
+  }
+  if (draft.mode_node != nullptr)
+    errors.add(draft.mode_node->at, draft.mode_node->text, "`mode` belongs to `unix`");
+  return draft.address;
+}
+
+bool names_address(const node& map) {
+  return std::ranges::any_of(map.entries,
+                             [](const auto& e) { return e.key == "address" || e.key == "unix"; });
+}
+
+bool is_none(const node& value) {
+  return value.kind == node_kind::scalar && value.text == "none";
+}
+
+}  // namespace
+
+std::span<const key_row<endpoint_draft>> listener_rows() noexcept {
+  return listener_table;
+}
+std::span<const key_row<endpoint_draft>> admin_rows() noexcept {
+  return admin_table;
+}
+std::span<const key_row<endpoint_draft>> control_rows() noexcept {
+  return control_table;
+}
+
+void read_listeners(settings_draft& into, const node& value, error_list& errors) {
+  if (value.kind != node_kind::sequence || value.items.empty()) {
+    return expected_but_found(value, "a list of at least one listener", errors);
+  }
+  into.settings.listeners.clear();
+  for (const auto& item : value.items) {
+    endpoint_draft draft;
+    if (!read_map(draft, item, "a listener such as {address: \"127.0.0.1:3129\", phase: agent}",
+                  listener_rows(), {}, errors)) {
+      continue;
+    }
+    if (!names_address(item))
+      errors.add(item.at, {}, "the listener names neither an `address` nor a `unix` socket");
+    if (std::ranges::find(item.entries, "phase", &yaml::entry::key) == item.entries.end()) {
+      errors.add(item.at, {}, "the listener names no `phase`");
+    }
+    if (const auto where = finish(draft, item, into.directory, errors)) {
+      into.settings.listeners.push_back(
+          {.endpoint = *where, .phase = draft.phase, .where = errors.mark(item.at)});
+    }
+  }
+}
+
+void read_admin(settings_draft& into, const node& value, error_list& errors) {
+  if (is_none(value)) {
+    into.settings.admin.reset();
+    return;
+  }
+  endpoint_draft draft;
+  if (!read_map(draft, value, "a map such as {address: \"127.0.0.1:9400\"}, or none", admin_rows(), {},
+                errors))
+    return;
+  if (const auto where = finish(draft, value, into.directory, errors)) into.settings.admin = *where;
+  if (!draft.token_file.empty()) {
+    into.settings.reload_token_file = resolve_path(draft.token_file, into.directory);
+  }
+}
+
+void read_control(settings_draft& into, const node& value, error_list& errors) {
+  if (is_none(value)) {
+    into.settings.control.reset();
+    return;
+  }
+  endpoint_draft draft;
+  if (!read_map(draft, value, "a map such as {unix: exeat.sock}, or none", control_rows(), {}, errors))
+    return;
+  if (!names_address(value)) return errors.add(value.at, {}, "the control socket names no `unix` path");
+  if (draft.mode_node != nullptr && (draft.mode & 07) != 0) {
+    errors.add(draft.mode_node->at, draft.mode_node->text, "the control socket must not be open to others");
+  }
+  if (const auto where = finish(draft, value, into.directory, errors)) {
+    into.settings.control = std::get<unix_endpoint>(*where);
+  }
+}
+
+}  // namespace exeat::config

@@ -1,0 +1,156 @@
+#include "config/settings.hpp"
+
+#include <fmt/format.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+namespace exeat::config {
+namespace {
+
+std::string absolute_in_environment(const char* variable) {
+  const char* value = std::getenv(variable);
+  if (value == nullptr) return {};
+  // systemd joins several runtime directories by colons.
+  std::string first(std::string_view(value).substr(0, std::string_view(value).find(':')));
+  return first.starts_with('/') ? first : std::string();
+}
+
+error complaint(const allowlist::mark& where, std::string text, std::string message) {
+  return {.where = where, .text = std::move(text), .message = std::move(message)};
+}
+
+void check_dns(const settings& s, std::vector<error>& out) {
+  const auto add = [&](std::string message) { out.push_back(complaint({}, {}, std::move(message))); };
+  if (s.dns.min_ttl > s.dns.max_ttl) add("`dns.min_ttl` is longer than `dns.max_ttl`");
+  if (s.dns.resolver == resolver_kind::system) {
+    if (!s.dns.servers.empty())
+      add("`dns.servers` needs `resolver: c-ares`; the system resolver has its own");
+    if (!s.dns.hosts_file)
+      add("`dns.hosts_file: false` needs `resolver: c-ares`; the system resolver decides by itself");
+  }
+}
+
+}  // namespace
+
+std::string to_string(const endpoint& endpoint) {
+  if (const auto* tcp = std::get_if<tcp_endpoint>(&endpoint)) {
+    const auto text = tcp->address.to_string();
+    return tcp->address.is_v6() ? fmt::format("[{}]:{}", text, tcp->port)
+                                : fmt::format("{}:{}", text, tcp->port);
+  }
+  return "unix:" + std::get<unix_endpoint>(endpoint).path;
+}
+
+std::expected<endpoint, std::string> parse_endpoint(std::string_view text) {
+  if (text.starts_with("unix:")) {
+    const auto path = text.substr(5);
+    if (path.empty()) return std::unexpected("no path stands behind `unix:`");
+    if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+      return std::unexpected(
+          fmt::format("the path of a unix socket has at most {} octets", sizeof(sockaddr_un::sun_path) - 1));
+    }
+    return unix_endpoint{.path = std::string(path)};
+  }
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::unexpected("expected ADDRESS:PORT or unix:PATH");
+  auto host = text.substr(0, colon);
+  const auto digits = text.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto [stop, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (failure != std::errc{} || stop != digits.data() + digits.size()) {
+    return std::unexpected("the port is a number from 0 to 65535");
+  }
+  const bool brackets = host.starts_with('[') && host.ends_with(']');
+  if (brackets) host = host.substr(1, host.size() - 2);
+  const auto address = core::ip_address::parse(host);
+  if (!address || address->is_v6() != brackets) {
+    return std::unexpected("expected an IP address, such as 127.0.0.1 or [::1]; names are not looked up");
+  }
+  return tcp_endpoint{.address = *address, .port = port};
+}
+
+bool is_local(const endpoint& endpoint) noexcept {
+  const auto* tcp = std::get_if<tcp_endpoint>(&endpoint);
+  if (tcp == nullptr) return true;
+  const auto bytes = tcp->address.bytes();
+  if (tcp->address.is_v4()) return bytes[0] == 127;
+  const auto zeros = [&](std::size_t n) {
+    return std::ranges::all_of(bytes.first(n), [](auto b) { return b == 0; });
+  };
+  const bool loopback = zeros(15) && bytes[15] == 1;
+  const bool mapped = zeros(10) && bytes[10] == 0xff && bytes[11] == 0xff && bytes[12] == 127;
+  return loopback || mapped;
+}
+
+std::vector<listener> settings::default_listeners() {
+  return {{.endpoint = tcp_endpoint{.port = 3128}, .phase = "setup"},
+          {.endpoint = tcp_endpoint{.port = 3129}, .phase = "agent"},
+          {.endpoint = tcp_endpoint{.port = 3130}, .phase = "mcp"}};
+}
+
+std::optional<unix_endpoint> settings::default_control() {
+  if (const auto directory = absolute_in_environment("RUNTIME_DIRECTORY"); !directory.empty()) {
+    return unix_endpoint{.path = directory + "/exeat.sock"};
+  }
+  if (const auto directory = absolute_in_environment("XDG_RUNTIME_DIR"); !directory.empty()) {
+    return unix_endpoint{.path = directory + "/exeat/exeat.sock"};
+  }
+  return std::nullopt;
+}
+
+std::vector<error> validate(const settings& s) {
+  std::vector<error> out;
+  std::vector<endpoint> taken;
+  const auto take = [&](const endpoint& e, const allowlist::mark& where) {
+    const auto* tcp = std::get_if<tcp_endpoint>(&e);
+    const auto same = [&](const endpoint& other) {
+      const auto* a = std::get_if<unix_endpoint>(&e);
+      const auto* b = std::get_if<unix_endpoint>(&other);
+      return a != nullptr && b != nullptr ? a->path == b->path : e == other;
+    };
+    if (tcp != nullptr && tcp->port == 0) return;
+    if (std::ranges::any_of(taken, same)) {
+      out.push_back(complaint(where, to_string(e), "the address is taken twice"));
+    }
+    taken.push_back(e);
+  };
+  for (const auto& listener : s.listeners) {
+    take(listener.endpoint, listener.where);
+    if (!is_local(listener.endpoint)) {
+      out.push_back(complaint(
+          listener.where, to_string(listener.endpoint),
+          fmt::format(
+              "a listener beyond loopback needs a check of who connects, for any host that reaches the "
+              "address would get what phase {} may do; `identity` will name such checks, but this "
+              "version has none: listen on loopback or on a unix socket",
+              listener.phase)));
+    }
+  }
+  if (s.admin) take(*s.admin, {});
+  if (s.control) take(*s.control, {});
+  if (!s.reload_token_file.empty() && !s.admin) {
+    out.push_back(complaint({}, {}, "`admin.reload_token_file` without an admin listener"));
+  }
+  check_dns(s, out);
+  return out;
+}
+
+std::vector<error> check_phases(const settings& s, const allowlist::policy& policy) {
+  std::vector<error> out;
+  std::vector<std::string_view> names;
+  for (const auto& phase : policy.source().phases) names.push_back(phase.name);
+  for (const auto& listener : s.listeners) {
+    if (policy.find_phase(listener.phase)) continue;
+    out.push_back({.where = listener.where,
+                   .text = printable(listener.phase),
+                   .message = fmt::format("the listener {} names a phase that {} does not have",
+                                          to_string(listener.endpoint), policy.source().file),
+                   .nearest = nearest_word(listener.phase, names)});
+  }
+  return out;
+}
+
+}  // namespace exeat::config

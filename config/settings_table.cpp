@@ -1,0 +1,296 @@
+#include "config/settings_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "config/endpoint_keys.hpp"
+#include "config/paths.hpp"
+#include "core/units.hpp"
+
+namespace exeat::config {
+namespace {
+
+using yaml::error_list;
+using yaml::node;
+using yaml::node_kind;
+using namespace std::chrono_literals;
+
+constexpr std::array<std::string_view, 3> format_words{"auto", "json", "text"};
+constexpr std::array<std::string_view, 2> resolver_words{"c-ares", "system"};
+constexpr std::array<std::string_view, 2> tighten_words{"keep", "cut"};
+
+// Names a member for reading and for writing.
+#define EXEAT_AT(member) [](auto& s) -> auto& { return s.member; }
+
+template <auto At, std::int64_t Min, std::int64_t Max, bool Zero = false>
+setting_row duration(std::string_view path, std::string_view doc) {
+  using ms = std::chrono::milliseconds;
+  return {path,
+          fmt::format("duration, {} to {}{}", core::to_string(ms(Min)), core::to_string(ms(Max)),
+                      Zero ? ", or 0" : ""),
+          doc,
+          [](settings_draft& d, const node& v, error_list& e) {
+            if (const auto value = read_duration(v, ms(Min), ms(Max), Zero, e)) At(d.settings) = *value;
+          },
+          [](const settings& s) { return core::to_string(At(s)); }};
+}
+
+template <auto At, std::uint64_t Min, std::uint64_t Max>
+setting_row count(std::string_view path, std::string_view doc) {
+  return {path, fmt::format("number, {} to {}", Min, Max), doc,
+          [](settings_draft& d, const node& v, error_list& e) {
+            if (const auto value = read_count(v, Min, Max, e))
+              At(d.settings) = static_cast<std::uint32_t>(*value);
+          },
+          [](const settings& s) { return std::to_string(At(s)); }};
+}
+
+template <auto At, std::uint64_t Min, std::uint64_t Max, bool Zero = false>
+setting_row size(std::string_view path, std::string_view doc) {
+  return {path,
+          fmt::format("size, {} to {}{}", core::size_to_string(Min), core::size_to_string(Max),
+                      Zero ? ", or 0" : ""),
+          doc,
+          [](settings_draft& d, const node& v, error_list& e) {
+            using target = std::remove_cvref_t<decltype(At(d.settings))>;
+            if (const auto value = read_size(v, Min, Max, Zero, e))
+              At(d.settings) = static_cast<target>(*value);
+          },
+          [](const settings& s) { return core::size_to_string(At(s)); }};
+}
+
+template <auto At>
+setting_row flag(std::string_view path, std::string_view doc) {
+  return {path, "true or false", doc,
+          [](settings_draft& d, const node& v, error_list& e) {
+            if (const auto value = read_bool(v, e)) At(d.settings) = *value;
+          },
+          [](const settings& s) -> std::string { return At(s) ? "true" : "false"; }};
+}
+
+template <auto At, const auto& Words>
+setting_row choice(std::string_view path, std::string_view doc) {
+  std::string type;
+  for (const auto word : Words) type += (type.empty() ? "" : " or ") + std::string(word);
+  return {path, type, doc,
+          [](settings_draft& d, const node& v, error_list& e) {
+            using target = std::remove_cvref_t<decltype(At(d.settings))>;
+            if (const auto value = read_choice<target>(v, Words, e)) At(d.settings) = *value;
+          },
+          [](const settings& s) { return std::string(Words[static_cast<std::size_t>(At(s))]); }};
+}
+
+template <auto At>
+setting_row path(std::string_view key, std::string_view doc, std::string (*show)(const settings&)) {
+  return {key, "path", doc,
+          [](settings_draft& d, const node& v, error_list& e) {
+            if (const auto value = read_text(v, "a path", 4095, e))
+              At(d.settings) = resolve_path(*value, d.directory);
+          },
+          show};
+}
+
+std::string none(const settings&) {
+  return "none";
+}
+
+void read_servers(settings_draft& into, const node& value, error_list& errors) {
+  constexpr std::string_view wanted = "a list of name servers such as [\"127.0.0.1:53\"]";
+  constexpr std::size_t most = 8;
+  if (value.kind != node_kind::sequence || value.items.empty())
+    return expected_but_found(value, wanted, errors);
+  if (value.items.size() > most) errors.add(value.at, {}, fmt::format("more than {} name servers", most));
+  for (const auto& item : value.items) {
+    if (item.kind != node_kind::scalar) {
+      expected_but_found(item, "an IP address, with :PORT where it is not 53", errors);
+      continue;
+    }
+    if (const auto address = core::ip_address::parse(item.text)) {
+      into.settings.dns.servers.push_back({.address = *address, .port = 53});
+      continue;
+    }
+    const auto parsed = parse_endpoint(item.text);
+    const auto* tcp = parsed ? std::get_if<tcp_endpoint>(&*parsed) : nullptr;
+    if (tcp == nullptr || tcp->port == 0) {
+      expected_but_found(item, "an IP address, with :PORT where it is not 53", errors);
+    } else {
+      into.settings.dns.servers.push_back(*tcp);
+    }
+  }
+}
+
+void read_via(settings_draft& into, const node& value, error_list& errors) {
+  const auto text = read_text(value, "a pseudonym", 64, errors);
+  if (!text) return;
+  // RFC 9110 5.6.2: a token.
+  const auto is_token = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("!#$%&'*+-.^_`|~").contains(c);
+  };
+  if (!std::ranges::all_of(*text, is_token)) {
+    return errors.add(value.at, value.text, "a pseudonym has only letters, digits and !#$%&'*+-.^_`|~");
+  }
+  into.settings.via = *text;
+}
+
+std::vector<setting_row> make_rows() {
+  return {
+      {"version", "1", "The version of this file's language; required.",
+       [](settings_draft&, const node&, error_list&) {},
+       [](const settings&) -> std::string { return "required"; }},
+      path<EXEAT_AT(policy)>("policy", "The policy file.",
+                             [](const settings&) -> std::string { return "the built-in policy"; }),
+      {"listeners", "list of listeners",
+       "Where clients connect, and the phase that holds there. TCP listeners beyond loopback are refused: "
+       "this "
+       "version cannot check who connects.",
+       read_listeners,
+       [](const settings& s) {
+         std::string out;
+         for (const auto& l : s.listeners) {
+           out += fmt::format("{}{} {}", out.empty() ? "" : ", ", to_string(l.endpoint), l.phase);
+         }
+         return out;
+       }},
+      {"admin", "map, or none", "Metrics and health.", read_admin,
+       [](const settings& s) { return s.admin ? to_string(*s.admin) : "none"; }},
+      {"control", "map, or none", "The control socket, for `POST /-/reload`.", read_control,
+       [](const settings&) -> std::string {
+         return "exeat.sock under $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/exeat, or none";
+       }},
+      path<EXEAT_AT(log.file)>(
+          "log.file", "Every decision goes to this file, one JSON object per line. Reopened on SIGHUP.",
+          none),
+      flag<EXEAT_AT(log.syslog)>("log.syslog", "Every decision goes to the local syslog."),
+      {"log.stdout", "true or false", "Every decision goes to standard output.",
+       [](settings_draft& d, const node& v, error_list& e) {
+         d.settings.log.standard_output = read_bool(v, e);
+       },
+       [](const settings&) -> std::string {
+         return "true where neither `log.file` nor `log.syslog` is set";
+       }},
+      path<EXEAT_AT(log.blocked)>("log.blocked", "Refusals go to this file besides; `exeat report` reads it.",
+                                  none),
+      choice<EXEAT_AT(log.format), format_words>(
+          "log.format", "`auto`: short text on standard output where that is a terminal, otherwise JSON."),
+      size<EXEAT_AT(log.rotate_size), 64ULL << 10, 1ULL << 40, true>(
+          "log.rotate_size", "A log file that has grown beyond this is rotated; 0: never."),
+      count<EXEAT_AT(log.rotate_keep), 0, 1000>("log.rotate_keep",
+                                                "Rotated files that are kept beside each log file."),
+      choice<EXEAT_AT(dns.resolver), resolver_words>(
+          "dns.resolver",
+          "`c-ares` asks the name servers itself; `system` calls getaddrinfo, for odd nsswitch set-ups."),
+      {"dns.servers", "list of addresses", "Name servers (c-ares), with :PORT where it is not 53.",
+       read_servers,
+       [](const settings&) -> std::string {
+         return "those of /etc/resolv.conf, read again when it changes";
+       }},
+      flag<EXEAT_AT(dns.hosts_file)>("dns.hosts_file", "Whether /etc/hosts answers first (c-ares)."),
+      duration<EXEAT_AT(dns.timeout), 50, 60'000>("dns.timeout",
+                                                  "How long one try at one name server may take (c-ares)."),
+      count<EXEAT_AT(dns.tries), 1, 10>("dns.tries", "Tries per name server (c-ares)."),
+      count<EXEAT_AT(dns.cache_entries), 0, 1'000'000>("dns.cache_entries",
+                                                       "Names kept per worker; 0: no cache."),
+      duration<EXEAT_AT(dns.min_ttl), 1, 86'400'000, true>("dns.min_ttl",
+                                                           "Answers are kept at least this long."),
+      duration<EXEAT_AT(dns.max_ttl), 1, 86'400'000, true>("dns.max_ttl",
+                                                           "Answers are kept at most this long."),
+      duration<EXEAT_AT(dns.negative_ttl), 1, 3'600'000, true>(
+          "dns.negative_ttl", "How long \"does not exist\" is kept; 0: not at all."),
+      count<EXEAT_AT(workers), 0, 256>("workers",
+                                       "Worker threads; 0: one per core that the process may use."),
+      count<EXEAT_AT(limits.connections), 1, 1'000'000>(
+          "limits.connections", "Client connections in the whole process (`too-many-connections`)."),
+      count<EXEAT_AT(limits.connections_per_client), 0, 1'000'000>(
+          "limits.connections_per_client",
+          "Connections of one client address, or of one uid on unix sockets (`too-many-of-client`); 0: no "
+          "limit."),
+      size<EXEAT_AT(limits.head_bytes), 1024, 1ULL << 20>(
+          "limits.head_bytes", "Octets of one request or response head (`head-too-large`)."),
+      count<EXEAT_AT(limits.head_fields), 8, 10'000>(
+          "limits.head_fields", "Fields of one request or response head (`too-many-fields`)."),
+      count<EXEAT_AT(limits.upstream_idle_per_key), 0, 10'000>(
+          "limits.upstream_idle_per_key",
+          "Idle connections that a worker keeps to one origin for one phase, for plain HTTP."),
+      count<EXEAT_AT(limits.upstream_idle), 0, 100'000>(
+          "limits.upstream_idle", "Idle connections to origins that a worker keeps in all; 0: none."),
+      duration<EXEAT_AT(timeouts.head), 100, 600'000>("timeouts.head",
+                                                      "To receive a request head (`head-timeout`)."),
+      duration<EXEAT_AT(timeouts.client_hello), 100, 600'000>(
+          "timeouts.client_hello", "To receive a whole ClientHello after our 200 (`client-hello-timeout`)."),
+      duration<EXEAT_AT(timeouts.dns), 100, 600'000>("timeouts.dns",
+                                                     "The whole look-up of a name (`dns-timeout`)."),
+      duration<EXEAT_AT(timeouts.connect), 100, 600'000>(
+          "timeouts.connect", "The whole dial, over all addresses (`connect-timeout`)."),
+      duration<EXEAT_AT(timeouts.response), 100, 86'400'000>(
+          "timeouts.response",
+          "From the end of a plain HTTP request to the head of its response (`origin-timeout`)."),
+      duration<EXEAT_AT(timeouts.idle), 100, 86'400'000>(
+          "timeouts.idle",
+          "A plain HTTP body that stands still (`body-timeout`), or a client between two requests."),
+      duration<EXEAT_AT(timeouts.upstream_idle), 100, 3'600'000>(
+          "timeouts.upstream_idle", "How long an idle connection to an origin is kept."),
+      duration<EXEAT_AT(timeouts.tunnel_idle), 1000, 604'800'000, true>(
+          "timeouts.tunnel_idle",
+          "A tunnel without an octet in either direction (`idle-timeout`); 0: for ever, for event streams "
+          "may be "
+          "silent for hours. Dead peers are found by TCP keepalive."),
+      duration<EXEAT_AT(drain_timeout), 1, 86'400'000, true>(
+          "drain_timeout", "How long tunnels may go on after SIGTERM before they are closed."),
+      flag<EXEAT_AT(watch)>("watch", "Reload when the policy file changes (SIGHUP always does)."),
+      choice<EXEAT_AT(on_tighten), tighten_words>(
+          "on_tighten", "`cut` ends live tunnels that a reload now denies; `keep` lets them live on."),
+      flag<EXEAT_AT(insecure_policy_file)>(
+          "insecure_policy_file",
+          "Accept a policy file that others may write. Whoever may write it decides what gets out."),
+      {"via", "token", "The pseudonym in `Via` of forwarded plain HTTP messages (RFC 9110 7.6.3).", read_via,
+       [](const settings&) -> std::string { return "none: no Via is added"; }},
+  };
+}
+
+#undef EXEAT_AT
+
+// Reads the entries of `map`, whose keys stand under `prefix` ("" or "dns.").
+void read_level(settings_draft& into, const node& map, std::string_view prefix, error_list& errors) {
+  for (const auto& entry : map.entries) {
+    const auto full = std::string(prefix) + entry.key;
+    std::vector<std::string_view> known;
+    const setting_row* row = nullptr;
+    bool is_group = false;
+    for (const auto& candidate : setting_rows()) {
+      if (!candidate.path.starts_with(prefix)) continue;
+      const auto rest = candidate.path.substr(prefix.size());
+      const auto word = rest.substr(0, rest.find('.'));
+      if (std::ranges::find(known, word) == known.end()) known.push_back(word);
+      if (candidate.path == full) row = &candidate;
+      if (rest.size() > word.size() && word == entry.key) is_group = true;
+    }
+    if (row != nullptr) {
+      row->read(into, entry.value, errors);
+    } else if (!is_group) {
+      unknown_key(entry, known, {}, errors);
+    } else if (entry.value.kind != node_kind::map) {
+      expected_but_found(entry.value, "a map", errors);
+    } else {
+      read_level(into, entry.value, full + ".", errors);
+    }
+  }
+}
+
+}  // namespace
+
+std::span<const setting_row> setting_rows() {
+  static const auto rows = make_rows();
+  return rows;
+}
+
+void read_settings(settings_draft& into, const node& root, error_list& errors) {
+  if (root.kind != node_kind::map)
+    return expected_but_found(root, "a map that starts with `version: 1`", errors);
+  check_version(root, errors);
+  read_level(into, root, "", errors);
+}
+
+}  // namespace exeat::config
