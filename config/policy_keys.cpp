@@ -209,10 +209,12 @@ std::optional<allowlist::rule> finish(rule_draft& draft, const node& item, bool 
   if (draft.cidr != nullptr) {
     if (draft.apex != nullptr)
       errors.add(draft.apex->at, draft.apex->text, "`apex` belongs beside a wildcard `host`");
+    const yaml::key_scope scope(errors, "cidr");
     const auto prefix = read_cidr(*draft.cidr, errors);
     if (!prefix) return std::nullopt;
     draft.rule.what = *prefix;
   } else {
+    const yaml::key_scope scope(errors, "host");
     auto pattern = read_host(*draft.host, deny, errors);
     if (!pattern) return std::nullopt;
     if (draft.apex != nullptr && pattern->depth == allowlist::depth::exact) {
@@ -309,6 +311,7 @@ std::vector<allowlist::phase> read_phases(const node& map, error_list& errors) {
       errors.add(entry.at, entry.key,
                  "a phase's name is a lower-case letter, then letters, digits and hyphens, 63 at most");
     }
+    const yaml::key_scope scope(errors, entry.key);
     allowlist::phase phase{.name = entry.key, .where = errors.mark(entry.at)};
     if (read_map(phase, entry.value, "a phase such as {allow: []}", phase_rows(), unsupported_keys(),
                  errors)) {

@@ -267,6 +267,7 @@ void read_level(settings_draft& into, const node& map, std::string_view prefix, 
       if (candidate.path == full) row = &candidate;
       if (rest.size() > word.size() && word == entry.key) is_group = true;
     }
+    const yaml::key_scope scope(errors, full);
     if (row != nullptr) {
       row->read(into, entry.value, errors);
     } else if (!is_group) {

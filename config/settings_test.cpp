@@ -204,17 +204,21 @@ listeners:
   - {unix: x, mode: "0888", phase: a}
 )") == std::vector<std::string>{
            "e:2:1: unknown key: `workrs` (did you mean `workers`?)",
-           "e:3:10: expected a number from 0 to 256, found: `257`",
+           "e:3:10: `workers`: expected a number from 0 to 256, found: `257`",
            "e:4:10: unknown key: `conections` (did you mean `connections`?)",
-           "e:4:37: expected a size from 1KiB to 1MiB, found: `1`",
-           "e:5:18: expected a duration: digits and one of ms, s, m, h, d (as 250ms, 5s, 10m), found: `10`",
-           "e:5:28: expected a duration: digits and one of ms, s, m, h, d (as 250ms, 5s, 10m), found: `5 s`",
-           "e:5:38: expected a duration: digits and one of ms, s, m, h, d (as 250ms, 5s, 10m), found: `soon`",
-           "e:6:15: expected auto, json or text, found: `jsn` (did you mean `json`?)",
-           "e:6:33: expected a size: digits and one of kB, MB, GB, KiB, MiB, GiB (as 64KiB, 20MiB), found: "
+           "e:4:37: `limits.head_bytes`: expected a size from 1KiB to 1MiB, found: `1`",
+           "e:5:18: `timeouts.head`: expected a duration: digits and one of ms, s, m, h, d (as 250ms, 5s, "
+           "10m), found: `10`",
+           "e:5:28: `timeouts.idle`: expected a duration: digits and one of ms, s, m, h, d (as 250ms, 5s, "
+           "10m), found: `5 s`",
+           "e:5:38: `timeouts.dns`: expected a duration: digits and one of ms, s, m, h, d (as 250ms, 5s, "
+           "10m), found: `soon`",
+           "e:6:15: `log.format`: expected auto, json or text, found: `jsn` (did you mean `json`?)",
+           "e:6:33: `log.rotate_size`: expected a size: digits and one of kB, MB, GB, KiB, MiB, GiB (as "
+           "64KiB, 20MiB), found: "
            "`big`",
-           "e:7:6: expected a map, found a list",
-           "e:8:13: expected keep or cut, found: `cutt` (did you mean `cut`?)",
+           "e:7:6: `dns`: expected a map, found a list",
+           "e:8:13: `on_tighten`: expected keep or cut, found: `cutt` (did you mean `cut`?)",
            "e:9:6: a pseudonym has only letters, digits and !#$%&'*+-.^_`|~: `a b`",
            "e:11:5: the listener names neither an `address` nor a `unix` socket",
            "e:11:6: unknown key: `adress` (did you mean `address`?)",
@@ -225,7 +229,7 @@ listeners:
            "e:15:5: `address` and `unix` do not go together",
            "e:16:5: the listener names no `phase`",
            "e:17:36: `mode` belongs to `unix`: `0600`",
-           "e:18:21: expected a mode of three octal digits such as \"0600\", found: `0888`",
+           "e:18:21: `mode`: expected a mode of three octal digits such as \"0600\", found: `0888`",
        });
 }
 

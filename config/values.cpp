@@ -9,13 +9,24 @@
 
 namespace exeat::config {
 
+namespace {
+
+std::string expected(std::string_view wanted, const yaml::error_list& errors) {
+  const auto& key = errors.key();
+  return key.empty() ? fmt::format("expected {}, found", wanted)
+                     : fmt::format("`{}`: expected {}, found", printable(key), wanted);
+}
+
+}  // namespace
+
 void expected_but_found(const yaml::node& node, std::string_view wanted, yaml::error_list& errors) {
+  auto message = expected(wanted, errors);
   if (node.kind == yaml::node_kind::scalar && !node.text.empty()) {
-    errors.add(node.at, node.text, fmt::format("expected {}, found", wanted));
-  } else if (node.kind == yaml::node_kind::scalar) {
-    errors.add(node.at, {}, fmt::format("expected {}, found an empty text", wanted));
+    errors.add(node.at, node.text, std::move(message));
   } else {
-    errors.add(node.at, {}, fmt::format("expected {}, found {}", wanted, describe(node.kind)));
+    message +=
+        node.kind == yaml::node_kind::scalar ? " an empty text" : fmt::format(" {}", describe(node.kind));
+    errors.add(node.at, {}, std::move(message));
   }
 }
 
@@ -38,7 +49,7 @@ std::optional<std::string> read_text(const yaml::node& node, std::string_view wa
   const auto is_control = [](char c) { return (static_cast<unsigned char>(c) < 0x20) || c == 0x7f; };
   if (std::ranges::any_of(node.text, is_control)) {
     errors.add(node.at, node.text,
-               fmt::format("expected {} in one line without control characters, found", wanted));
+               expected(fmt::format("{} in one line without control characters", wanted), errors));
     return std::nullopt;
   }
   if (node.text.size() > limit) {
@@ -111,7 +122,7 @@ std::optional<std::size_t> read_word(const yaml::node& node, std::span<const std
     wanted += words[i];
   }
   if (node.kind == yaml::node_kind::scalar) {
-    errors.add(node.at, node.text, fmt::format("expected {}, found", wanted), nearest_word(node.text, words));
+    errors.add(node.at, node.text, expected(wanted, errors), nearest_word(node.text, words));
   } else {
     expected_but_found(node, wanted, errors);
   }
@@ -123,7 +134,10 @@ void check_version(const yaml::node& root, yaml::error_list& errors) {
   const auto version = std::ranges::find(root.entries, "version", &yaml::entry::key);
   if (version == root.entries.end()) {
     errors.add({1, 1}, {}, "`version: 1` is missing");
-  } else if (version->value.kind != yaml::node_kind::scalar || version->value.text != "1") {
+    return;
+  }
+  const yaml::key_scope scope(errors, "version");
+  if (version->value.kind != yaml::node_kind::scalar || version->value.text != "1") {
     expected_but_found(version->value, "version 1, which is what this program reads", errors);
   }
 }

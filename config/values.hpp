@@ -13,7 +13,7 @@
 
 namespace exeat::config {
 
-/// "expected a duration, found a list", and the like, with the text of a scalar.
+/// "`timeouts.head`: expected a duration, found a list", and the like, with the text of a scalar.
 void expected_but_found(const yaml::node& node, std::string_view wanted, yaml::error_list& errors);
 
 /// Only the plain words true and false.
@@ -81,6 +81,7 @@ bool read_map(T& into, const yaml::node& node, std::string_view wanted, std::spa
       if (candidate.key == entry.key) row = &candidate;
     }
     if (row != nullptr) {
+      const yaml::key_scope scope(errors, entry.key);
       row->read(into, entry.value, errors);
       continue;
     }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/error.hpp"
@@ -45,6 +46,8 @@ class error_list {
   explicit error_list(std::string file) : file_(std::move(file)) {}
   /// `text` is made printable here.
   void add(position at, std::string_view text, std::string message, std::string nearest = {});
+  /// The key whose value is being read, for messages about the value.
+  const std::string& key() const noexcept { return key_; }
   bool empty() const noexcept { return errors_.empty(); }
   const std::string& file() const noexcept { return file_; }
   allowlist::mark mark(position at) const { return {file_, at.line, at.column}; }
@@ -52,9 +55,25 @@ class error_list {
   std::vector<error> take();
 
  private:
+  friend class key_scope;
   std::string file_;
+  std::string key_;
   std::vector<error> errors_;
   std::size_t surplus_ = 0;
+};
+
+/// Makes `key` the key of an error_list for one scope.
+class key_scope {
+ public:
+  key_scope(error_list& errors, std::string key)
+      : errors_(errors), before_(std::exchange(errors.key_, std::move(key))) {}
+  ~key_scope() { errors_.key_ = std::move(before_); }
+  key_scope(const key_scope&) = delete;
+  key_scope& operator=(const key_scope&) = delete;
+
+ private:
+  error_list& errors_;
+  std::string before_;
 };
 
 /// Parses one document. Empty, with at least one error added, where the text has no usable tree; a tree may
