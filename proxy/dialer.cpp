@@ -39,14 +39,6 @@ error_code open_socket(tcp_socket& socket, const core::ip_address& address) {
   return {};
 }
 
-/// TCP's simultaneous open lets a socket connect to itself, where the kernel picks the port that is dialled.
-bool connected_to_itself(const tcp_socket& socket, std::uint16_t port) {
-  if (port < 1024) return false;  // not a port that the kernel picks
-  error_code error;
-  const auto local = socket.local_endpoint(error);
-  return !error && local.port() == port && local == socket.remote_endpoint(error) && !error;
-}
-
 core::reason reason_of_error(const error_code& error) noexcept {
   if (error.category() != boost::system::system_category()) return core::reason::connect_failed;
   switch (error.value()) {
@@ -281,6 +273,13 @@ task<dial_result> dial_many(asio::io_context& context, timer_wheel& wheel, addre
 }
 
 }  // namespace
+
+bool connected_to_itself(const tcp_socket& socket, std::uint16_t port) {
+  if (port < 1024) return false;  // not a port that the kernel picks
+  error_code error;
+  const auto local = socket.local_endpoint(error);
+  return !error && local.port() == port && local == socket.remote_endpoint(error) && !error;
+}
 
 task<dial_result> dial(asio::io_context& context, timer_wheel& wheel,
                        std::span<const core::ip_address> checked, std::uint16_t port, dial_options options,

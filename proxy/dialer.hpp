@@ -44,4 +44,8 @@ task<dial_result> dial(asio::io_context& context, timer_wheel& wheel,
                        std::span<const core::ip_address> checked, std::uint16_t port, dial_options options,
                        dead_addresses* dead = nullptr);
 
+/// TCP's simultaneous open (RFC 9293 3.5) lets a socket that dials a closed local port connect to itself,
+/// where the kernel happened to pick that port. `dial` takes it for refused.
+bool connected_to_itself(const tcp_socket& socket, std::uint16_t port);
+
 }  // namespace exeat::proxy

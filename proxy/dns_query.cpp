@@ -28,16 +28,16 @@ void read_addresses(family_answer& answer, Parse parse, std::span<const unsigned
   int count = static_cast<int>(records.size());
   const int status = parse(message.data(), static_cast<int>(message.size()), nullptr, records.data(), &count);
   if (status == ARES_ENODATA || (status == ARES_SUCCESS && count <= 0)) {
-    answer.outcome = family_answer::outcome::nothing;
+    answer.outcome = family_outcome::nothing;
     answer.detail = "the name has no address";
     return;
   }
   if (status != ARES_SUCCESS) {
-    answer.outcome = family_answer::outcome::failure;
+    answer.outcome = family_outcome::failure;
     answer.detail = ares_strerror(status);
     return;
   }
-  answer.outcome = family_answer::outcome::addresses;
+  answer.outcome = family_outcome::addresses;
   answer.ttl = std::chrono::seconds::max();
   for (const auto& record : std::span(records).first(static_cast<std::size_t>(count))) {
     answer.ttl = std::min(answer.ttl, std::chrono::seconds(std::max(record.ttl, 0)));
@@ -60,26 +60,26 @@ family_answer read_reply(int type, int status, std::span<const unsigned char> me
         read_addresses<ares_addr6ttl>(answer, ares_parse_aaaa_reply, message);
       return answer;
     case ARES_ENOTFOUND:
-      answer.outcome = family_answer::outcome::nothing;
+      answer.outcome = family_outcome::nothing;
       answer.detail = "the name does not exist (NXDOMAIN)";
       return answer;
     case ARES_ENODATA:
-      answer.outcome = family_answer::outcome::nothing;
+      answer.outcome = family_outcome::nothing;
       answer.detail = "the name has no address";
       return answer;
     case ARES_ETIMEOUT:
-      answer.outcome = family_answer::outcome::timeout;
+      answer.outcome = family_outcome::timeout;
       answer.detail = "the name servers do not answer";
       return answer;
     default:
-      answer.outcome = family_answer::outcome::failure;
+      answer.outcome = family_outcome::failure;
       answer.detail = ares_strerror(status);  // static text
       return answer;
   }
 }
 
 dns_answer merge(const family_answer& a, const family_answer& aaaa) noexcept {
-  using enum family_answer::outcome;
+  using enum family_outcome;
   dns_answer merged;
   if (a.outcome == addresses || aaaa.outcome == addresses) {
     merged.reason = core::reason::allowed;
@@ -136,7 +136,7 @@ void dns_query::replied(const dns_reply_slot& slot, int status,
   answers_[which] = read_reply(slot.type, status, message);
   if (slots_[1 - which] == nullptr)
     on_.done(owner_, merge(answers_[0], answers_[1]));
-  else if (answers_[which].outcome == family_answer::outcome::addresses)
+  else if (answers_[which].outcome == family_outcome::addresses)
     on_.half(owner_);
 }
 

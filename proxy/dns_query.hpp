@@ -9,10 +9,11 @@
 
 namespace exeat::proxy {
 
+enum class family_outcome : std::uint8_t { open, addresses, nothing, timeout, failure };
+
 /// What one question came to.
 struct family_answer {
-  enum class outcome : std::uint8_t { open, addresses, nothing, timeout, failure };
-  family_answer::outcome outcome = family_answer::outcome::open;
+  family_outcome outcome = family_outcome::open;
   address_list addresses;
   std::chrono::seconds ttl{0};  ///< the smallest of the addresses and of the CNAMEs that lead to them
   std::string_view detail;

@@ -7,3 +7,9 @@ target_link_libraries(exeat_net
   PUBLIC exeat_options exeat_core Boost::headers Threads::Threads
   PRIVATE PkgConfig::cares fmt::fmt)
 exeat_asio(exeat_net)
+
+exeat_unit_test(net
+  SOURCES dialer_test.cpp dialer_order_test.cpp dns_cache_test.cpp dns_hosts_test.cpp dns_query_test.cpp
+    dns_system_test.cpp dns_test_server.cpp local_addresses_test.cpp resolver_test.cpp timer_wheel_test.cpp
+  LINKS exeat_net PkgConfig::cares)
+exeat_asio(net_test)

@@ -1,0 +1,112 @@
+// One plain HTTP request and its answer, both streamed in bounded memory.
+#pragma once
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "proxy/asio.hpp"
+#include "proxy/buffer_pool.hpp"
+#include "proxy/request_record.hpp"
+#include "proxy/session.hpp"
+#include "proxy/timer_wheel.hpp"
+#include "proxy/upstream_pool.hpp"
+#include "wire/chunked.hpp"
+#include "wire/response_head.hpp"
+
+namespace exeat::proxy {
+
+class worker;
+
+/// Lives on the frame of session::serve_http; the request has been decided and let through. The body goes up
+/// on a coroutine of its own, because an origin may answer before it has read everything.
+class http_exchange {
+ public:
+  http_exchange(session& session, request_record record);
+  http_exchange(const http_exchange&) = delete;
+  http_exchange& operator=(const http_exchange&) = delete;
+  ~http_exchange();
+
+  /// True where the client's connection may carry another request.
+  task<bool> run();
+
+ private:
+  /// What of the request outlives its head in the session's buffer.
+  struct request_facts {
+    bool head_request = false;
+    bool websocket = false;
+    bool keep_alive = false;
+    bool repeatable = false;  ///< may be sent a second time: idempotent and without a body (RFC 9110 9.2.2)
+    bool auth = false;        ///< Authorization binds the connection
+    bool wants_json = false;
+    int minor = 1;
+    wire::body_framing framing = wire::body_framing::none;
+    std::uint64_t length = 0;
+  };
+  enum class answer : std::uint8_t { complete, retry, failed, tunnel };
+  using parts = std::array<std::string_view, 4>;  ///< written as one
+
+  /// Empty = origin_ is connected; else what run() returns.
+  task<std::optional<bool>> connect();
+  task<answer> exchange();
+  task<bool> fail();
+
+  // The request body, on a coroutine of its own.
+  void start_pump();
+  task<void> stop_pump();
+  task<void> pump();
+  task<bool> pump_length();
+  task<bool> pump_chunked();
+  /// At least one octet in the session's buffer; false = upload trouble is set.
+  task<bool> more_of_body();
+
+  // The answer.
+  task<answer> relay_answer(const wire::response_head& head, std::size_t head_size);
+  task<bool> relay_body(wire::body_framing from, wire::body_framing to, std::uint64_t length);
+  task<bool> relay_chunks(wire::body_framing to);
+  /// Octets added to the answer's buffer; 0 = the origin closed, failed or was cut by a deadline.
+  task<std::size_t> read_origin();
+
+  task<bool> to_client(parts what);
+  task<bool> to_origin(parts what);
+  void moving() noexcept;
+  void download_trouble(core::reason reason, std::string_view error) noexcept;
+  void upload_trouble(core::reason reason, std::string_view error) noexcept;
+  answer read_failed() noexcept;
+
+  void hand_over_tunnel();
+  void log_end(core::reason reason, std::string_view error) noexcept;
+  static void log_soon_passed(void* self) noexcept;
+
+  session& session_;
+  worker& worker_;
+  request_record record_;
+  request_facts request_;
+  core::destination to_;
+  upstream_key key_;
+  std::string request_text_;
+  std::string answer_text_;
+  std::optional<upstream_connection> origin_;
+  std::uint64_t pool_generation_ = 0;
+  bool from_pool_ = false;
+  bool may_retry_ = false;
+  std::optional<pooled_buffer> answer_;
+  error_code origin_error_;
+  std::uint64_t up_ = 0;
+  std::uint64_t down_ = 0;
+  std::uint16_t status_ = 0;
+  bool answer_started_ = false;  ///< octets of a final head have gone to the client
+  bool answer_closes_ = false;   ///< and it said `Connection: close`
+  bool body_done_ = true;        ///< the whole request body has gone to the origin
+  bool origin_deaf_ = false;     ///< the origin takes no more of it; it may answer all the same
+  bool pumping_ = false;
+  core::reason trouble_ = core::reason::allowed;
+  std::string_view trouble_text_;
+  bool logged_ = false;
+  deadline log_soon_;
+  steady_timer pump_ended_;
+};
+
+}  // namespace exeat::proxy

@@ -1,0 +1,182 @@
+#include "proxy/listen_socket.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace exeat::proxy {
+namespace {
+
+constexpr int backlog = 4096;
+
+struct raw_address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+raw_address to_raw(const config::tcp_endpoint& endpoint, std::uint16_t port) noexcept {
+  raw_address out;
+  const auto bytes = endpoint.address.bytes();
+  if (endpoint.address.is_v4()) {
+    sockaddr_in in{};
+    in.sin_family = AF_INET;
+    in.sin_port = htons(port);
+    std::memcpy(&in.sin_addr, bytes.data(), bytes.size());
+    std::memcpy(&out.storage, &in, sizeof in);
+    out.size = sizeof in;
+  } else {
+    sockaddr_in6 in{};
+    in.sin6_family = AF_INET6;
+    in.sin6_port = htons(port);
+    std::memcpy(&in.sin6_addr, bytes.data(), bytes.size());
+    std::memcpy(&out.storage, &in, sizeof in);
+    out.size = sizeof in;
+  }
+  return out;
+}
+
+std::uint16_t port_of(int fd) noexcept {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return 0;
+  // sin_port and sin6_port lie at the same place.
+  sockaddr_in in{};
+  std::memcpy(&in, &storage, sizeof in);
+  return ntohs(in.sin_port);
+}
+
+void set(int fd, int level, int option, int value) noexcept {
+  ::setsockopt(fd, level, option, &value, sizeof value);
+}
+
+std::string failure(const config::listener& listener, std::string_view what, int error) {
+  auto text = fmt::format("cannot {} {} for phase {}: {}", what, config::to_string(listener.endpoint),
+                          listener.phase, std::strerror(error));
+  if (error == EADDRINUSE) {
+    text +=
+        "; another process (perhaps another exeat) listens there already: stop it, or choose another address "
+        "(`listeners:` in exeat.yaml, or --listen PHASE=ADDRESS)";
+  } else if (error == EACCES) {
+    text += "; ports below 1024 need CAP_NET_BIND_SERVICE";
+  } else if (error == EADDRNOTAVAIL) {
+    text += "; this machine has no such address";
+  }
+  return text;
+}
+
+std::expected<bound_listener, std::string> bind_tcp(const config::listener& listener,
+                                                    const config::tcp_endpoint& at, unsigned workers) {
+  bound_listener out{listener, at, {}};
+  auto port = at.port;
+  const auto fail = [&](std::string_view what) {
+    auto text = failure(listener, what, errno);
+    close_listener(out);
+    return std::unexpected(std::move(text));
+  };
+  for (unsigned i = 0; i < workers; ++i) {
+    const int family = at.address.is_v4() ? AF_INET : AF_INET6;
+    const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return fail("open a socket on");
+    out.descriptors.push_back(fd);
+    set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family == AF_INET6) set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (i != 0) set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    const auto raw = to_raw(at, port);
+    // The first one listens before it allows sharing: whoever comes second, however close, finds it in
+    // LISTEN.
+    if (::bind(fd, raw.get(), raw.size) != 0 || ::listen(fd, backlog) != 0) return fail("listen on");
+    if (i == 0) {
+      port = port_of(fd);
+      set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
+  }
+  out.bound = config::tcp_endpoint{at.address, port};
+  return out;
+}
+
+// True where the path may be bound: nothing there, or a socket that nobody answers on.
+std::expected<void, std::string> clear_path(const config::listener& listener, const std::string& path,
+                                            const sockaddr_un& address) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return {};
+    return std::unexpected(failure(listener, "look at", errno));
+  }
+  if (!S_ISSOCK(status.st_mode)) {
+    return std::unexpected(fmt::format(
+        "cannot listen on {} for phase {}: a file that is no socket stands there", path, listener.phase));
+  }
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool answered = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  ::close(probe);
+  if (answered) return std::unexpected(failure(listener, "listen on", EADDRINUSE));
+  ::unlink(path.c_str());
+  return {};
+}
+
+std::expected<bound_listener, std::string> bind_unix(const config::listener& listener,
+                                                     const config::unix_endpoint& at, unsigned workers) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (at.path.size() >= sizeof address.sun_path) {
+    return std::unexpected(fmt::format("cannot listen on {}: the path is longer than {} octets", at.path,
+                                       sizeof address.sun_path - 1));
+  }
+  std::memcpy(address.sun_path, at.path.data(), at.path.size());
+  if (auto clear = clear_path(listener, at.path, address); !clear) return std::unexpected(clear.error());
+
+  bound_listener out{listener, at, {}};
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::unexpected(failure(listener, "open a socket on", errno));
+  out.descriptors.push_back(fd);
+  // The file is made with the mode of the socket's inode less the umask; nobody gets in before listen()
+  // anyway.
+  ::fchmod(fd, at.mode);
+  const bool bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+                     ::chmod(at.path.c_str(), at.mode) == 0 && ::listen(fd, backlog) == 0;
+  if (!bound) {
+    auto text = failure(listener, "listen on", errno);
+    close_listener(out);
+    return std::unexpected(std::move(text));
+  }
+  for (unsigned i = 1; i < workers; ++i) {
+    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) {
+      auto text = failure(listener, "share", errno);
+      close_listener(out);
+      return std::unexpected(std::move(text));
+    }
+    out.descriptors.push_back(copy);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::expected<bound_listener, std::string> bind_listener(const config::listener& listener, unsigned workers) {
+  if (const auto* tcp = std::get_if<config::tcp_endpoint>(&listener.endpoint))
+    return bind_tcp(listener, *tcp, workers);
+  return bind_unix(listener, std::get<config::unix_endpoint>(listener.endpoint), workers);
+}
+
+void close_listener(bound_listener& listener) noexcept {
+  for (const int fd : listener.descriptors) ::close(fd);
+  const bool was_bound = !listener.descriptors.empty();
+  listener.descriptors.clear();
+  if (const auto* at = std::get_if<config::unix_endpoint>(&listener.bound); at != nullptr && was_bound) {
+    ::unlink(at->path.c_str());
+  }
+}
+
+}  // namespace exeat::proxy

@@ -1,0 +1,29 @@
+// Listening sockets: one per worker and TCP address, one in all for a unix path.
+#pragma once
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "config/settings.hpp"
+
+namespace exeat::proxy {
+
+/// The descriptors of one configured listener, non-blocking and listening.
+struct bound_listener {
+  config::listener configured;
+  config::endpoint bound;  ///< with the port that the kernel chose
+  /// One per worker, each the worker's own.
+  std::vector<int> descriptors;
+};
+
+/// Binds for `workers` workers. The first socket of a TCP address binds without SO_REUSEPORT, so that a
+/// second process of ours fails with EADDRINUSE instead of silently sharing traffic under another policy; the
+/// others join it. A unix path gets its mode before anybody can connect; a stale socket file is replaced, one
+/// that answers or is no socket is an error. The error is a sentence with the fix.
+std::expected<bound_listener, std::string> bind_listener(const config::listener& listener, unsigned workers);
+
+/// Closes the descriptors and removes a unix path.
+void close_listener(bound_listener& listener) noexcept;
+
+}  // namespace exeat::proxy

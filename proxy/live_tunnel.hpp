@@ -1,0 +1,39 @@
+// What a tunnel of the proxy remembers: enough to count it, to log its close, and to hold it against a new
+// policy.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "proxy/admission.hpp"
+#include "proxy/relay.hpp"
+#include "proxy/request_record.hpp"
+
+namespace exeat::proxy {
+
+class worker;
+
+/// What the ClientHello said, for the log; already bounded and validated where it is a name.
+struct hello_facts {
+  std::string sni, alpn;
+  std::string_view tls_version;  ///< static text
+};
+
+class live_tunnel final : public tunnel_owner {
+ public:
+  live_tunnel(worker& worker, request_record record, admission admission, hello_facts hello);
+  ~live_tunnel() override;
+
+  void moved(std::uint64_t up, std::uint64_t down) noexcept override;
+  void ended(const tunnel_end& end) noexcept override;
+
+  /// Why `policy` would refuse this tunnel today; empty where it would not.
+  std::optional<core::reason> denied_by(const loaded_policy& policy) const;
+
+ private:
+  worker& worker_;
+  request_record record_;
+  admission admission_;
+  hello_facts hello_;
+};
+
+}  // namespace exeat::proxy

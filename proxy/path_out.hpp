@@ -1,0 +1,37 @@
+// From an allowed destination to a connected origin: resolve, guard, dial, in this order and no other.
+#pragma once
+#include <chrono>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "allowlist/address_guard.hpp"
+#include "core/destination.hpp"
+#include "proxy/asio.hpp"
+#include "proxy/loaded_policy.hpp"
+#include "proxy/upstream_pool.hpp"
+
+namespace exeat::proxy {
+
+class worker;
+
+struct path_timing {
+  /// Negative = did not happen.
+  std::chrono::microseconds dns{-1}, connect{-1};
+};
+
+struct path_failure {
+  core::reason reason = core::reason::internal_error;
+  std::string detail;                                ///< for the operator
+  std::optional<allowlist::guard_refusal> by_guard;  ///< for address_forbidden and address_denied
+  std::optional<core::ip_address> address;  ///< the one that failed or was refused, where there is one
+};
+
+/// `to` has been allowed by `policy`. Nothing is resolved or dialled that the guard has not passed; every
+/// address must pass. Runs on the worker's thread; `timing` is filled as far as it got.
+task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
+                                                                 std::shared_ptr<const loaded_policy> policy,
+                                                                 core::destination to, path_timing& timing);
+
+}  // namespace exeat::proxy

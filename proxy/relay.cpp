@@ -1,0 +1,338 @@
+#include "proxy/relay.hpp"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace exeat::proxy {
+namespace {
+
+constexpr std::size_t scratch_size = 64 * 1024;
+// What one direction may move before the others have their turn.
+constexpr std::size_t turn_budget = 1024 * 1024;
+constexpr int events_per_wait = 128;
+
+constexpr side other(side s) noexcept {
+  return s == side::client ? side::origin : side::client;
+}
+constexpr std::size_t index(side s) noexcept {
+  return static_cast<std::size_t>(s);
+}
+
+bool would_block() noexcept {
+  return errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+std::string_view text_of_failure(side s) noexcept {
+  return s == side::client ? std::string_view("the client's connection failed")
+                           : std::string_view("the origin's connection failed");
+}
+
+// Makes close() send RST: the other side must not mistake a cut for an orderly end.
+void reset_on_close(int fd) noexcept {
+  const linger now{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+}  // namespace
+
+tunnel::tunnel(class relay& relay, std::unique_ptr<tunnel_owner> owner, int client, int origin)
+    : relay_(&relay),
+      owner_(std::move(owner)),
+      idle_(relay.wheel_, &relay::idle_expired, this),
+      last_moved_(std::chrono::steady_clock::now()) {
+  ends_[index(side::client)] = {this, client, side::client};
+  ends_[index(side::origin)] = {this, origin, side::origin};
+}
+
+relay::relay(asio::io_context& context, timer_wheel& wheel, options options)
+    : context_(context),
+      wheel_(wheel),
+      options_(options),
+      pipes_(options.pipes),
+      epoll_(context.get_executor(), ::epoll_create1(EPOLL_CLOEXEC)),
+      scratch_(std::make_unique_for_overwrite<char[]>(scratch_size)),
+      self_(std::make_shared<relay*>(this)) {
+  wait();
+}
+
+relay::~relay() {
+  *self_ = nullptr;
+  ready_.clear();
+  all_.clear_and_dispose([](tunnel* t) {
+    for (auto& end : t->ends_) ::close(end.fd);
+    for (auto& way : t->ways_) {
+      if (way.pipe.valid()) {
+        ::close(way.pipe.read_end);
+        ::close(way.pipe.write_end);
+      }
+    }
+    delete t;
+  });
+}
+
+void relay::wait() {
+  epoll_.async_wait(descriptor::wait_read, [self = self_](error_code error) {
+    auto* r = *self;
+    if (error || r == nullptr) return;
+    r->collect();
+    r->run_ready();
+    r->wait();
+  });
+}
+
+bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, const head_start& start) {
+  auto* t = new tunnel(*this, std::move(owner), client, origin);
+  all_.push_back(*t);
+  ++size_;
+  auto& up = t->ways_[index(side::client)];
+  auto& down = t->ways_[index(side::origin)];
+  up.bytes = start.already_up;
+  down.bytes = start.already_down;
+  if (!hold(up, start.early_up.data(), start.early_up.size()) ||
+      !hold(down, start.early_down.data(), start.early_down.size())) {
+    finish(*t, core::reason::internal_error, "out of memory", true);
+    return false;
+  }
+  for (auto& end : t->ends_) {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.data.ptr = &end;
+    if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, end.fd, &event) != 0) {
+      finish(*t, core::reason::internal_error, "epoll refused the socket", true);
+      return false;
+    }
+  }
+  t->idle_.arm(options_.idle);
+  // Adding to an epoll set reports the present state as an edge; octets held already need no edge.
+  if (!start.early_up.empty() || !start.early_down.empty()) make_ready(*t);
+  return true;
+}
+
+bool relay::hold(tunnel::direction& way, const char* data, std::size_t size) noexcept {
+  if (size == 0) return true;
+  way.held.reset(new (std::nothrow) char[size]);
+  if (!way.held) return false;
+  std::memcpy(way.held.get(), data, size);
+  way.held_begin = 0;
+  way.held_end = static_cast<std::uint32_t>(size);
+  return true;
+}
+
+void relay::make_ready(tunnel& t) noexcept {
+  if (!t.ready_hook::is_linked()) ready_.push_back(t);
+  if (run_posted_) return;
+  run_posted_ = true;
+  asio::post(context_, [self = self_] {
+    auto* r = *self;
+    if (r == nullptr) return;
+    r->run_posted_ = false;
+    r->run_ready();
+  });
+}
+
+void relay::collect() noexcept {
+  std::array<epoll_event, events_per_wait> events;
+  for (;;) {
+    const int count = ::epoll_wait(epoll_.native_handle(), events.data(), events_per_wait, 0);
+    for (int i = 0; i < count; ++i) {
+      auto& end = *static_cast<tunnel::endpoint*>(events[static_cast<std::size_t>(i)].data.ptr);
+      const auto what = events[static_cast<std::size_t>(i)].events;
+      if ((what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) end.readable = true;
+      if ((what & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) end.writable = true;
+      if ((what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) end.hung_up = true;
+      if (!end.of->ready_hook::is_linked()) ready_.push_back(*end.of);
+    }
+    if (count < events_per_wait) return;
+  }
+}
+
+void relay::run_ready() noexcept {
+  // One pass: what becomes ready again during it waits for the next, so that Asio's handlers have their turn.
+  ready_list turn;
+  turn.swap(ready_);
+  while (!turn.empty()) {
+    auto& t = turn.front();
+    t.ready_hook::unlink();
+    serve(t);
+  }
+}
+
+void relay::serve(tunnel& t) noexcept {
+  const auto up = t.ways_[index(side::client)].bytes;
+  const auto down = t.ways_[index(side::origin)].bytes;
+  bool more = false;
+  for (const auto from : {side::client, side::origin}) {
+    std::string_view error;
+    switch (pump(t, from, error)) {
+      case pumped::failed:
+        finish(t, core::reason::allowed, error, true);
+        return;
+      case pumped::more:
+        more = true;
+        break;
+      case pumped::blocked:
+        break;
+    }
+  }
+  const auto moved_up = t.ways_[index(side::client)].bytes - up;
+  const auto moved_down = t.ways_[index(side::origin)].bytes - down;
+  if (moved_up + moved_down != 0) {
+    t.owner_->moved(moved_up, moved_down);
+    if (t.idle_.armed()) t.last_moved_ = std::chrono::steady_clock::now();
+  }
+  if (t.ways_[0].finished && t.ways_[1].finished) {
+    finish(t, core::reason::allowed, {}, false);
+  } else if (more) {
+    make_ready(t);
+  }
+}
+
+relay::pumped relay::flush(tunnel::direction& way, tunnel::endpoint& target) noexcept {
+  while (way.held_begin != way.held_end) {
+    if (!target.writable) return pumped::blocked;
+    const auto n = ::send(target.fd, way.held.get() + way.held_begin, way.held_end - way.held_begin,
+                          MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (!would_block()) return pumped::failed;
+      target.writable = false;
+      return pumped::blocked;
+    }
+    way.held_begin += static_cast<std::uint32_t>(n);
+    way.bytes += static_cast<std::uint64_t>(n);
+  }
+  way.held.reset();
+  way.held_begin = way.held_end = 0;
+  while (way.pipe.filled != 0) {
+    if (!target.writable) return pumped::blocked;
+    const auto n = ::splice(way.pipe.read_end, nullptr, target.fd, nullptr, way.pipe.filled,
+                            SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (!would_block()) return pumped::failed;
+      target.writable = false;
+      return pumped::blocked;
+    }
+    way.pipe.filled -= static_cast<std::uint32_t>(n);
+    way.bytes += static_cast<std::uint64_t>(n);
+  }
+  return pumped::more;
+}
+
+relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcept {
+  auto& way = t.ways_[index(from)];
+  auto& source = t.ends_[index(from)];
+  auto& target = t.ends_[index(other(from))];
+  if (way.finished) return pumped::blocked;
+
+  const auto start = way.bytes;
+  for (;;) {
+    if (const auto state = flush(way, target); state != pumped::more) {
+      if (state == pumped::failed) error = text_of_failure(other(from));
+      return state;
+    }
+    if (way.source_ended) {
+      ::shutdown(target.fd, SHUT_WR);
+      way.finished = true;
+      pipes_.give_back(std::exchange(way.pipe, {}));
+      return pumped::blocked;
+    }
+    if (!source.readable) {
+      pipes_.give_back(std::exchange(way.pipe, {}));
+      return pumped::blocked;
+    }
+    if (way.bytes - start >= turn_budget) return pumped::more;
+
+    if (way.pipe.valid()) {
+      const auto n = ::splice(source.fd, nullptr, way.pipe.write_end, nullptr, way.pipe.capacity,
+                              SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+      if (n > 0) {
+        way.pipe.filled += static_cast<std::uint32_t>(n);
+      } else if (n == 0) {
+        way.source_ended = true;
+      } else if (would_block()) {
+        source.readable = false;
+      } else if (errno != EINTR) {
+        error = text_of_failure(from);
+        return pumped::failed;
+      }
+      continue;
+    }
+
+    const auto n = ::recv(source.fd, scratch_.get(), scratch_size, MSG_DONTWAIT);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      if (would_block()) {
+        source.readable = false;
+        continue;
+      }
+      error = text_of_failure(from);
+      return pumped::failed;
+    }
+    if (n == 0) {
+      way.source_ended = true;
+      continue;
+    }
+    const auto got = static_cast<std::size_t>(n);
+    // A short read drained the socket: the next octets, or a FIN that was not there yet, bring an edge of
+    // their own.
+    if (got < scratch_size && !source.hung_up) source.readable = false;
+
+    std::size_t sent = 0;
+    while (sent < got && target.writable) {
+      const auto m = ::send(target.fd, scratch_.get() + sent, got - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (m >= 0) {
+        sent += static_cast<std::size_t>(m);
+      } else if (would_block()) {
+        target.writable = false;
+      } else if (errno != EINTR) {
+        error = text_of_failure(other(from));
+        return pumped::failed;
+      }
+    }
+    way.bytes += sent;
+    if (sent < got && !hold(way, scratch_.get() + sent, got - sent)) {
+      error = "out of memory";
+      return pumped::failed;
+    }
+    if (got == scratch_size) way.pipe = pipes_.borrow();
+  }
+}
+
+void relay::cut(tunnel& t, core::reason reason, std::string_view error) noexcept {
+  finish(t, reason, error, true);
+}
+
+void relay::finish(tunnel& t, core::reason reason, std::string_view error, bool reset) noexcept {
+  const tunnel_end end{reason, error, t.ways_[index(side::client)].bytes, t.ways_[index(side::origin)].bytes};
+  for (auto& e : t.ends_) {
+    if (reset) reset_on_close(e.fd);
+    ::close(e.fd);
+  }
+  for (auto& way : t.ways_) pipes_.give_back(std::exchange(way.pipe, {}));
+  all_.erase(all_.iterator_to(t));
+  --size_;
+  t.owner_->ended(end);
+  delete &t;
+}
+
+void relay::idle_expired(void* which) noexcept {
+  auto& t = *static_cast<tunnel*>(which);
+  const auto idle = t.relay_->options_.idle;
+  const auto since =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - t.last_moved_);
+  if (since >= idle) {
+    t.relay_->cut(t, core::reason::idle_timeout, "no octet passed within timeouts.tunnel_idle");
+  } else {
+    t.idle_.arm(idle - since);
+  }
+}
+
+}  // namespace exeat::proxy

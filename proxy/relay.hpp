@@ -1,0 +1,158 @@
+// The relay: moves octets between the two sockets of live tunnels, off Asio (DESIGN section 6, "Relay").
+//
+// One edge-triggered epoll instance per worker, registered with Asio once. Small reads go through one scratch
+// buffer; a direction that fills it moves to splice through a borrowed pipe, and back when it drains. An idle
+// tunnel owns no buffer.
+#pragma once
+#include <array>
+#include <boost/intrusive/list.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/reason.hpp"
+#include "proxy/asio.hpp"
+#include "proxy/pipe_pool.hpp"
+#include "proxy/timer_wheel.hpp"
+
+namespace exeat::proxy {
+
+class relay;
+
+/// How a tunnel ended.
+struct tunnel_end {
+  core::reason reason = core::reason::allowed;  ///< allowed = both sides closed, or one of them failed
+  std::string_view error;                       ///< static text; empty after an orderly close
+  std::uint64_t bytes_up = 0;                   ///< client to origin
+  std::uint64_t bytes_down = 0;
+};
+
+/// What the rest of the worker wants to know of a tunnel; the relay owns it and never looks inside.
+class tunnel_owner {
+ public:
+  virtual ~tunnel_owner() = default;
+  /// Octets moved since the last call.
+  virtual void moved(std::uint64_t up, std::uint64_t down) noexcept = 0;
+  /// Called once, after the sockets are closed; the owner is destroyed next.
+  virtual void ended(const tunnel_end& end) noexcept = 0;
+};
+
+enum class side : std::uint8_t { client, origin };
+
+/// One live tunnel. Made and destroyed by the relay.
+class tunnel
+    : public boost::intrusive::list_base_hook<boost::intrusive::tag<struct all_tunnels>>,
+      public boost::intrusive::list_base_hook<boost::intrusive::tag<struct ready_tunnels>,
+                                              boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+ public:
+  tunnel_owner& owner() noexcept { return *owner_; }
+
+ private:
+  friend class relay;
+  using all_hook = boost::intrusive::list_base_hook<boost::intrusive::tag<struct all_tunnels>>;
+  using ready_hook =
+      boost::intrusive::list_base_hook<boost::intrusive::tag<struct ready_tunnels>,
+                                       boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  /// One socket, as edges reported it.
+  struct endpoint {
+    tunnel* of = nullptr;
+    int fd = -1;
+    side which = side::client;
+    bool readable = true;
+    bool writable = true;
+    bool hung_up = false;  ///< FIN or error seen: a short read does not mean drained
+  };
+  /// The way from one socket to the other.
+  struct direction {
+    std::unique_ptr<char[]> held;  ///< what the target would not take
+    std::uint32_t held_begin = 0;
+    std::uint32_t held_end = 0;
+    pipe_pair pipe;
+    std::uint64_t bytes = 0;
+    bool source_ended = false;
+    bool finished = false;
+  };
+
+  tunnel(relay& relay, std::unique_ptr<tunnel_owner> owner, int client, int origin);
+
+  relay* relay_;
+  std::unique_ptr<tunnel_owner> owner_;
+  std::array<endpoint, 2> ends_;
+  std::array<direction, 2> ways_;  ///< indexed by the side that is read
+  deadline idle_;
+  std::chrono::steady_clock::time_point last_moved_;
+};
+
+/// Not thread-safe: lives on its worker's thread.
+class relay {
+ public:
+  struct options {
+    std::chrono::milliseconds idle{0};  ///< 0 = none
+    std::size_t pipes = 64;
+  };
+
+  relay(asio::io_context& context, timer_wheel& wheel, options options);
+  relay(const relay&) = delete;
+  relay& operator=(const relay&) = delete;
+  /// Drops what still lives, without a call to its owner.
+  ~relay();
+
+  /// Octets that a session moved, or read and did not move, before the relay took over.
+  struct head_start {
+    std::span<const char> early_up, early_down;  ///< read already; must reach the other side first
+    std::uint64_t already_up = 0,
+                  already_down = 0;  ///< moved already; counted in the tunnel's end, not in moved()
+  };
+  /// Takes both descriptors (non-blocking, registered nowhere). False, with the descriptors closed and the
+  /// owner told, where the kernel refuses.
+  bool add(std::unique_ptr<tunnel_owner> owner, int client, int origin, const head_start& start);
+
+  /// Ends a tunnel now, with a reset on both sides.
+  void cut(tunnel& tunnel, core::reason reason, std::string_view error) noexcept;
+
+  /// Calls f(tunnel&) for each; f may cut that tunnel.
+  template <typename F>
+  void for_each(F&& f) {
+    for (auto it = all_.begin(); it != all_.end();) f(*it++);
+  }
+
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  friend class tunnel;
+  enum class pumped : std::uint8_t { blocked, more, failed };
+  using ready_list = boost::intrusive::list<tunnel, boost::intrusive::base_hook<tunnel::ready_hook>,
+                                            boost::intrusive::constant_time_size<false>>;
+  using all_list = boost::intrusive::list<tunnel, boost::intrusive::base_hook<tunnel::all_hook>,
+                                          boost::intrusive::constant_time_size<false>>;
+
+  void wait();
+  void collect() noexcept;
+  void run_ready() noexcept;
+  void serve(tunnel& t) noexcept;
+  pumped pump(tunnel& t, side from, std::string_view& error) noexcept;
+  /// Empties held octets and pipe into the target; blocked = it would not take all.
+  pumped flush(tunnel::direction& way, tunnel::endpoint& target) noexcept;
+  bool hold(tunnel::direction& way, const char* data, std::size_t size) noexcept;
+  void make_ready(tunnel& t) noexcept;
+  void finish(tunnel& t, core::reason reason, std::string_view error, bool reset) noexcept;
+  static void idle_expired(void* t) noexcept;
+
+  asio::io_context& context_;
+  timer_wheel& wheel_;
+  options options_;
+  pipe_pool pipes_;
+  descriptor epoll_;
+  std::unique_ptr<char[]> scratch_;
+  all_list all_;
+  ready_list ready_;
+  std::size_t size_ = 0;
+  bool run_posted_ = false;
+  std::shared_ptr<relay*> self_;  ///< null-able handle for what is posted to the io_context
+};
+
+}  // namespace exeat::proxy

@@ -1,0 +1,159 @@
+#include "proxy/server.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <future>
+#include <stdexcept>
+#include <utility>
+
+#include "proxy/dns_system.hpp"
+#include "proxy/probe.hpp"
+
+namespace exeat::proxy {
+namespace {
+
+std::uint64_t random_number() {
+  std::uint64_t value = 0;
+  if (::getrandom(&value, sizeof value, 0) != sizeof value)
+    throw std::runtime_error("the kernel gives no random bytes");
+  return value;
+}
+
+// Workers never take a signal: they are the main thread's.
+class signals_blocked {
+ public:
+  signals_blocked() noexcept {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  signals_blocked(const signals_blocked&) = delete;
+  signals_blocked& operator=(const signals_blocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+unsigned worker_count(const config::settings& settings) noexcept {
+  if (settings.workers != 0) return std::min(settings.workers, 256U);
+  cpu_set_t usable;
+  CPU_ZERO(&usable);
+  if (::sched_getaffinity(0, sizeof usable, &usable) != 0) return 1;
+  return std::clamp(static_cast<unsigned>(CPU_COUNT(&usable)), 1U, 256U);
+}
+
+server::server(const config::settings& settings, metrics::registry& registry, event_sink& sink)
+    : registry_(registry),
+      budget_(settings.limits.connections, settings.limits.connections_per_client, registry.workers()) {
+  process_.settings = settings;
+  process_.sink = &sink;
+  process_.budget = &budget_;
+  process_.id_seed = random_number();
+  process_.probe_path = fmt::format("/-/probe/{:016x}{:016x}", random_number(), random_number());
+}
+
+std::expected<std::unique_ptr<server>, std::string> server::bind(const config::settings& settings,
+                                                                 metrics::registry& registry,
+                                                                 event_sink& sink) {
+  std::unique_ptr<server> out(new server(settings, registry, sink));
+  for (const auto& listener : settings.listeners) {
+    auto bound = bind_listener(listener, registry.workers());
+    if (!bound) return std::unexpected(std::move(bound.error()));
+    out->listeners_.push_back(std::move(*bound));
+    out->add_own_endpoint(out->listeners_.back().bound);
+  }
+  return out;
+}
+
+void server::add_own_endpoint(const config::endpoint& endpoint) {
+  if (const auto* tcp = std::get_if<config::tcp_endpoint>(&endpoint)) {
+    process_.own_endpoints.push_back({tcp->address, tcp->port});
+  }
+}
+
+std::expected<void, std::string> server::start(std::shared_ptr<const allowlist::policy> policy) {
+  const auto loaded = make_loaded(std::move(policy), registry_.phases());
+  try {
+    if (process_.settings.dns.resolver == config::resolver_kind::system) {
+      process_.lookup_pool = std::make_shared<system_lookup_pool>();
+    }
+    for (unsigned i = 0; i < registry_.workers(); ++i) {
+      workers_.push_back(std::make_unique<worker>(i, process_, registry_.worker(i), loaded));
+      for (auto& bound : listeners_) workers_.back()->add_listener(bound);
+    }
+    const signals_blocked blocked;
+    for (auto& w : workers_) {
+      threads_.emplace_back([&w] { w->run(); });
+      ::pthread_setname_np(threads_.back().native_handle(), "worker");
+    }
+  } catch (const std::exception& e) {
+    return std::unexpected(fmt::format("cannot start the workers: {}", e.what()));
+  }
+  return {};
+}
+
+server::~server() {
+  stop();
+  for (auto& w : workers_) {
+    // A session that would not end still works on its worker's members: the process is ending, and those
+    // stay.
+    if (w->live() != 0) (void)w.release();
+  }
+  for (auto& l : listeners_) {
+    // Once they have started, the workers own the descriptors.
+    if (!workers_.empty()) l.descriptors.assign(1, -1);
+    close_listener(l);
+  }
+}
+
+void server::set_policy(std::shared_ptr<const allowlist::policy> policy, bool cut) {
+  const auto loaded = make_loaded(std::move(policy), registry_.phases());
+  for (auto& w : workers_) w->set_policy(loaded, cut);
+}
+
+void server::drain() {
+  draining_ = true;
+  for (auto& w : workers_) w->drain();
+}
+
+std::size_t server::live() const noexcept {
+  std::size_t sum = 0;
+  for (const auto& w : workers_) sum += w->live();
+  return sum;
+}
+
+void server::stop() {
+  for (auto& w : workers_) w->stop();
+  for (auto& t : threads_) {
+    if (t.joinable()) t.join();
+  }
+}
+
+std::string server::probe(std::chrono::milliseconds timeout) {
+  if (draining_) return "stopping";
+  const auto until = std::chrono::steady_clock::now() + timeout;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    auto answered = std::make_shared<std::promise<void>>();
+    auto answer = answered->get_future();
+    asio::post(workers_[i]->context(), [answered] { answered->set_value(); });
+    if (answer.wait_until(until) != std::future_status::ready)
+      return fmt::format("worker {} does not answer", i);
+  }
+  for (const auto& l : listeners_) {
+    if (!probe_listener(l.bound, process_.probe_path, until)) {
+      return fmt::format("no answer through the listener {} (phase {})", config::to_string(l.bound),
+                         l.configured.phase);
+    }
+  }
+  return {};
+}
+
+}  // namespace exeat::proxy

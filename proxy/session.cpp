@@ -1,0 +1,299 @@
+#include "proxy/session.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <utility>
+
+#include "allowlist/explanation.hpp"
+#include "proxy/refusal.hpp"
+#include "proxy/worker.hpp"
+
+namespace exeat::proxy {
+namespace {
+
+// How long, and for how many octets, a client may go on sending after our last answer.
+constexpr std::chrono::milliseconds slow_close_time{1000};
+constexpr std::size_t slow_close_octets = 256 * 1024;
+
+outcome outcome_of(core::reason reason) noexcept {
+  if (reason == core::reason::client_closed) return outcome::error;
+  switch (core::row_of(reason).kind) {
+    case core::reason_kind::policy:
+    case core::reason_kind::request:
+      return outcome::deny;
+    default:
+      return outcome::error;
+  }
+}
+
+}  // namespace
+
+session::session(worker& worker, const listener& listener, stream_socket client, client_peer peer,
+                 admission admitted)
+    : worker_(worker),
+      listener_(listener),
+      client_(std::move(client)),
+      peer_(peer),
+      admission_(std::move(admitted)),
+      buffer_(worker.buffers()),
+      deadline_(worker.wheel(), &session::deadline_passed, this) {
+  worker_.sessions().push_back(*this);
+}
+
+session::~session() = default;
+
+void session::start(std::unique_ptr<session> session) {
+  auto& context = session->worker_.context();
+  auto cancel = session->cancel_;
+  // The signal outlives the coroutine that listens to it.
+  asio::co_spawn(
+      context.get_executor(),
+      [](std::unique_ptr<proxy::session> s) -> task<void> { co_await s->run(); }(std::move(session)),
+      asio::bind_cancellation_slot(cancel->slot(), [cancel](std::exception_ptr) {}));
+}
+
+task<void> session::run() {
+  // abort() ends what is awaited; nothing is to throw on its way out.
+  co_await asio::this_coro::throw_if_cancelled(false);
+  try {
+    co_await serve();
+  } catch (const std::exception& e) {
+    // Out of memory, in the main. The client sees a reset, the operator a line.
+    auto record = new_record();
+    auto event = record.to_event(event::kind::decision);
+    event.verdict = outcome::error;
+    event.reason = core::reason::internal_error;
+    event.error = e.what();
+    worker_.record(record.slot, event);
+  }
+}
+
+task<void> session::serve() {
+  for (bool first = true;; first = false) {
+    switch (co_await read_head(first)) {
+      case read_outcome::closed:
+        co_return;
+      case read_outcome::refused:
+        co_await refuse_bad_head();
+        co_return;
+      case read_outcome::head:
+        break;
+    }
+    if (head_.form == wire::target_form::connect) {
+      co_await serve_connect();
+      co_return;
+    }
+    if (!co_await serve_http() || draining_ || aborted_) break;
+    parser_.reset();
+  }
+  co_await close_slowly();
+}
+
+task<session::read_outcome> session::read_head(bool first) {
+  const auto& settings = worker_.settings();
+  const wire::head_limits limits{settings.limits.head_bytes, settings.limits.head_fields};
+  timed_out_ = false;
+  between_requests_ = buffer_.empty();
+  arm(first ? settings.timeouts.head : between_requests_ ? settings.timeouts.idle : settings.timeouts.head);
+  for (;;) {
+    if (!buffer_.empty()) {
+      const auto octets = buffer_.data();
+      switch (parser_.parse({octets.data(), octets.size()}, limits, head_)) {
+        case wire::parse_status::done:
+          deadline_.disarm();
+          between_requests_ = false;
+          co_return read_outcome::head;
+        case wire::parse_status::error:
+          deadline_.disarm();
+          co_return read_outcome::refused;
+        case wire::parse_status::need_more:
+          break;
+      }
+      if (between_requests_) {
+        between_requests_ = false;
+        if (!first) arm(settings.timeouts.head);
+      }
+    }
+    const auto [error, count] = co_await read_some();
+    if (count != 0) continue;
+    deadline_.disarm();
+    if (aborted_ || (between_requests_ && draining_)) co_return read_outcome::closed;
+    if (timed_out_) {
+      // A connection that was opened in advance, or kept alive, and not used: nobody waits for an answer.
+      if (buffer_.empty()) {
+        worker_.counters().limit_hit(first ? core::reason::head_timeout : core::reason::idle_timeout);
+        co_return read_outcome::closed;
+      }
+      auto record = new_record();
+      co_await refuse(record, {.reason = core::reason::head_timeout});
+      co_return read_outcome::closed;
+    }
+    if (!buffer_.empty()) {
+      auto record = new_record();
+      auto event = record.to_event(event::kind::decision);
+      event.verdict = outcome::error;
+      event.reason = core::reason::client_closed;
+      worker_.record(record.slot, event);
+    }
+    co_return read_outcome::closed;
+  }
+}
+
+request_record session::new_record() const {
+  request_record record;
+  record.id = worker_.next_id();
+  record.time = std::chrono::system_clock::now();
+  record.start = std::chrono::steady_clock::now();
+  record.policy = worker_.policy();
+  record.client = peer_;
+  if (const auto phase = listener_.phase_in(*record.policy)) {
+    record.phase = *phase;
+    record.slot = record.policy->slot_of(*phase);
+  }
+  return record;
+}
+
+bool session::decide(request_record& record) {
+  record.method = head_.method;
+  record.scheme = head_.scheme() == core::scheme::https ? "https" : head_.upgrade_websocket ? "ws" : "http";
+  record.host = core::to_string(head_.to.host);
+  record.port = head_.to.port;
+  if (record.slot == metrics::no_phase) {
+    // The listener's phase is gone; load refuses such a policy, so this is a fault of ours, and closed.
+    record.reason = core::reason::no_rule;
+    return false;
+  }
+  const allowlist::request request{record.phase, head_.scheme(), &head_.to,
+                                   std::chrono::time_point_cast<std::chrono::seconds>(record.time)};
+  const auto decision = allowlist::decide(*record.policy->policy, request);
+  record.rule = decision.governing;
+  record.reason = decision.reason;
+  record.would_deny = decision.verdict == allowlist::verdict::would_deny;
+  return decision.verdict != allowlist::verdict::deny;
+}
+
+task<void> session::refuse(request_record& record, refusal_detail detail) {
+  const allowlist::refused refused{.policy = record.policy->policy.get(),
+                                   .phase = record.phase,
+                                   .scheme = head_.scheme(),
+                                   .to = detail.to ? &*detail.to : nullptr,
+                                   .reason = detail.reason,
+                                   .governing = record.rule,
+                                   .guard = detail.by_guard,
+                                   .decision = record.id.view()};
+  const auto hint = allowlist::hint_for_log(refused);
+
+  auto event = record.to_event(detail.logged ? event::kind::close : event::kind::decision);
+  event.verdict = outcome_of(detail.reason);
+  event.reason = detail.reason;
+  event.status = core::row_of(detail.reason).status;
+  event.error = detail.error;
+  event.hint = hint;
+  worker_.record(record.slot, event);
+
+  const auto why = allowlist::explain_to_client(refused);
+  const auto destination = detail.to ? core::to_string(*detail.to) : std::string();
+  std::string answer;
+  append_refusal(answer, {.reason = detail.reason,
+                          .decision = record.id.view(),
+                          .destination = destination,
+                          .phase = listener_.phase(),
+                          .message = why.message,
+                          .next = why.next,
+                          .listener = listener_.address(),
+                          .wants_json = detail.wants_json,
+                          .head_request = detail.head_only,
+                          .close = detail.close,
+                          .http_minor = detail.minor});
+  if (co_await write_all(answer)) co_return;
+  if (detail.close) co_await close_slowly();
+}
+
+task<void> session::refuse_bad_head() {
+  const auto fault = parser_.error();
+  if (fault.reason == core::reason::origin_form && !worker_.process().probe_path.empty() &&
+      head_.target == worker_.process().probe_path) {
+    co_await answer_probe();
+    co_return;
+  }
+  auto record = new_record();
+  record.method = head_.method;
+  co_await refuse(
+      record, {.reason = fault.reason, .error = fault.detail, .wants_json = accept_wants_json(head_.accept)});
+}
+
+task<void> session::answer_probe() {
+  static constexpr std::string_view answer = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+  co_await write_all(answer);
+  co_await close_slowly();
+}
+
+task<error_code> session::write_all(std::span<const char> octets) {
+  arm(worker_.settings().timeouts.idle);
+  const auto [error, count] =
+      co_await asio::async_write(client_, asio::buffer(octets.data(), octets.size()), no_throw);
+  deadline_.disarm();
+  co_return error;
+}
+
+task<std::pair<error_code, std::size_t>> session::read_some() {
+  const auto room = buffer_.room();
+  if (room.empty()) co_return std::pair{error_code(asio::error::no_buffer_space), std::size_t{0}};
+  const auto [error, count] =
+      co_await client_.async_read_some(asio::buffer(room.data(), room.size()), no_throw);
+  buffer_.commit(count);
+  co_return std::pair{error == asio::error::eof ? error_code{} : error, count};
+}
+
+task<void> session::close_slowly() {
+  error_code ignored;
+  client_.shutdown(stream_socket::shutdown_send, ignored);
+  timed_out_ = false;
+  arm(slow_close_time);
+  for (std::size_t seen = 0; seen < slow_close_octets && !timed_out_ && !aborted_;) {
+    buffer_.clear();
+    const auto [error, count] = co_await read_some();
+    if (count == 0) break;
+    seen += count;
+  }
+  deadline_.disarm();
+  client_.close(ignored);
+}
+
+void session::reset_client() noexcept {
+  const linger now{1, 0};
+  ::setsockopt(client_.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  error_code ignored;
+  client_.close(ignored);
+}
+
+void session::drain() noexcept {
+  draining_ = true;
+  error_code ignored;
+  if (between_requests_) client_.cancel(ignored);
+}
+
+void session::abort() noexcept {
+  aborted_ = true;
+  draining_ = true;
+  error_code ignored;
+  client_.close(ignored);
+  if (origin_in_use_ != nullptr) origin_in_use_->close(ignored);
+  // A look-up or a dial has no socket of ours.
+  cancel_->emit(asio::cancellation_type::terminal);
+}
+
+void session::arm(std::chrono::milliseconds after) noexcept {
+  deadline_.arm(after);
+}
+
+void session::deadline_passed(void* self) noexcept {
+  auto& s = *static_cast<session*>(self);
+  s.timed_out_ = true;
+  error_code ignored;
+  s.client_.cancel(ignored);
+  if (s.origin_in_use_ != nullptr) s.origin_in_use_->cancel(ignored);
+}
+
+}  // namespace exeat::proxy

@@ -1,0 +1,113 @@
+// One client connection, from accept to its end or to the moment it becomes a tunnel.
+#pragma once
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "proxy/admission.hpp"
+#include "proxy/asio.hpp"
+#include "proxy/buffer_pool.hpp"
+#include "proxy/listener.hpp"
+#include "proxy/live_session.hpp"
+#include "proxy/live_tunnel.hpp"
+#include "proxy/path_out.hpp"
+#include "proxy/request_record.hpp"
+#include "proxy/timer_wheel.hpp"
+#include "wire/request_head.hpp"
+
+namespace exeat::proxy {
+
+class worker;
+
+/// Driven by run() on its worker's thread. See docs/architecture.md, "The life of a request".
+class session final : public live_session {
+ public:
+  session(worker& worker, const listener& listener, stream_socket client, client_peer peer,
+          admission admission);
+  ~session();
+
+  /// Serves requests until the connection ends; never throws.
+  task<void> run();
+  /// Starts run() on the worker; the session lives as long as it runs.
+  static void start(std::unique_ptr<session> session);
+
+  void drain() noexcept override;
+  void abort() noexcept override;
+
+ private:
+  enum class read_outcome : std::uint8_t { head, closed, refused };
+  /// What goes into a refusal besides its record.
+  struct refusal_detail {
+    core::reason reason = core::reason::internal_error;
+    std::string_view error;  ///< for the operator
+    const allowlist::guard_refusal* by_guard = nullptr;
+    std::optional<core::destination> to;
+    bool close = true;
+    bool head_only = false;  ///< answering HEAD
+    int minor = 1;
+    bool wants_json = false;
+    bool logged = false;  ///< the decision's line is written: this is its end
+  };
+
+  task<void> serve();
+  task<read_outcome> read_head(bool first);
+  /// A record for the request in head_ (or for none, where the head was refused).
+  request_record new_record() const;
+  /// Runs decide() on head_.to and fills the record's rule, reason and audit flag. True = goes on.
+  bool decide(request_record& record);
+
+  /// For what open_path could not give.
+  task<void> refuse_path(request_record& record, const path_failure& failure, bool close);
+  /// Sends the refusal, counts and logs it. The connection is closed afterwards where the detail says so.
+  task<void> refuse(request_record& record, refusal_detail detail);
+  task<void> refuse_bad_head();
+  task<void> answer_probe();
+
+  // connect.cpp
+  task<void> serve_connect();
+  struct peeked;
+  task<void> peek(const request_record& record, peeked& seen);
+  /// Ends a tunnel that the peek refused, in the client's own language where it has one.
+  task<void> end_refused_tunnel(const request_record& record, const peeked& seen);
+  /// The session ends, the relay goes on; `up` and `down` octets have been moved and counted already.
+  void hand_over(request_record record, upstream_connection origin, hello_facts hello,
+                 std::span<const char> early_down, std::uint64_t up, std::uint64_t down);
+
+  // http_exchange.cpp
+  friend class http_exchange;
+  /// True where the connection may carry another request.
+  task<bool> serve_http();
+
+  task<error_code> write_all(std::span<const char> octets);
+  /// Reads into buffer_; 0 with no error = the client has closed its side.
+  task<std::pair<error_code, std::size_t>> read_some();
+  void reset_client() noexcept;
+  /// Lets the client read our last answer although it is still sending (RFC 9112 9.6).
+  task<void> close_slowly();
+  void arm(std::chrono::milliseconds after) noexcept;
+  bool timed_out() const noexcept { return timed_out_; }
+  static void deadline_passed(void* self) noexcept;
+
+  worker& worker_;
+  const listener& listener_;
+  stream_socket client_;
+  client_peer peer_;
+  std::optional<admission> admission_;
+  std::shared_ptr<asio::cancellation_signal> cancel_ = std::make_shared<asio::cancellation_signal>();
+  pooled_buffer buffer_;
+  wire::request_parser parser_;
+  wire::request_head head_;
+  deadline deadline_;
+  /// An origin connection that NTLM or Negotiate has tied to this client, and what it leads to.
+  std::optional<upstream_connection> bound_origin_;
+  upstream_key bound_key_;
+  tcp_socket* origin_in_use_ = nullptr;  ///< cancelled with client_ when a deadline passes
+  bool timed_out_ = false;
+  bool between_requests_ = false;
+  bool draining_ = false;
+  bool aborted_ = false;
+};
+
+}  // namespace exeat::proxy

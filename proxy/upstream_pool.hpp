@@ -1,0 +1,74 @@
+// Idle connections to origins for plain HTTP: per worker, never shared across phases, dropped at every
+// reload.
+#pragma once
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <string>
+
+#include "core/destination.hpp"
+#include "metrics/phase_slots.hpp"
+#include "proxy/asio.hpp"
+#include "proxy/timer_wheel.hpp"
+
+namespace exeat::proxy {
+
+struct upstream_key {
+  metrics::phase_slot phase{};
+  std::string origin;  ///< host:port
+  friend bool operator==(const upstream_key&, const upstream_key&) = default;
+};
+std::size_t hash_value(const upstream_key& key) noexcept;
+
+/// A connected origin socket and the address that the guard checked.
+struct upstream_connection {
+  tcp_socket socket;
+  core::ip_address address;
+};
+
+/// Not thread-safe: lives on its worker's thread.
+class upstream_pool {
+ public:
+  struct options {
+    std::size_t per_key = 8;
+    std::size_t total = 256;  ///< 0 = no pool
+    std::chrono::milliseconds idle{30'000};
+  };
+
+  upstream_pool(timer_wheel& wheel, options options) noexcept : wheel_(wheel), options_(options) {}
+  upstream_pool(const upstream_pool&) = delete;
+  upstream_pool& operator=(const upstream_pool&) = delete;
+
+  /// The most recently used connection that is still open and silent: octets nobody asked for, or a FIN,
+  /// close it.
+  std::optional<upstream_connection> take(const upstream_key& key);
+  /// Keeps it, or closes it where there is no room. `generation` is what generation() said when it was
+  /// dialled: a connection from before a reload was checked under another policy and is closed.
+  void put(const upstream_key& key, upstream_connection connection, std::uint64_t generation);
+  /// Closes all.
+  void clear() noexcept;
+  std::uint64_t generation() const noexcept { return generation_; }
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  struct idle_connection {
+    idle_connection(upstream_pool& pool, const upstream_key& k, upstream_connection c);
+    upstream_pool* owner;
+    upstream_key key;
+    upstream_connection connection;
+    deadline expiry;
+  };
+  using bucket = std::list<idle_connection>;
+
+  static void expired(void* which) noexcept;
+
+  timer_wheel& wheel_;
+  options options_;
+  boost::unordered_flat_map<upstream_key, bucket> idle_;
+  std::size_t size_ = 0;
+  std::uint64_t generation_ = 0;
+};
+
+}  // namespace exeat::proxy

@@ -1,0 +1,127 @@
+// One worker: one thread, one io_context, its own listeners, resolver, relay, timers and counters. Nothing
+// that its hot path touches is shared with another worker.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "allowlist/policy.hpp"
+#include "config/settings.hpp"
+#include "core/decision_id.hpp"
+#include "metrics/counters.hpp"
+#include "proxy/asio.hpp"
+#include "proxy/buffer_pool.hpp"
+#include "proxy/dialer.hpp"
+#include "proxy/event.hpp"
+#include "proxy/limits.hpp"
+#include "proxy/listen_socket.hpp"
+#include "proxy/live_session.hpp"
+#include "proxy/loaded_policy.hpp"
+#include "proxy/local_addresses.hpp"
+#include "proxy/relay.hpp"
+#include "proxy/resolver.hpp"
+#include "proxy/timer_wheel.hpp"
+#include "proxy/upstream_pool.hpp"
+
+namespace exeat::proxy {
+
+class listener;
+struct client_peer;
+
+/// What all workers share: set before they start and never changed, or atomic.
+struct process_state {
+  config::settings settings;
+  event_sink* sink = nullptr;
+  connection_budget* budget = nullptr;
+  std::shared_ptr<system_lookup_pool> lookup_pool;  ///< for `resolver: system`
+  std::vector<listen_endpoint> own_endpoints;       ///< every TCP port we listen on, the admin's too
+  /// Path of the request by which health looks through a worker ("/-/probe/<random>"); known to this process
+  /// only.
+  std::string probe_path;
+  std::uint64_t id_seed = 0;
+};
+
+class worker {
+ public:
+  worker(unsigned number, const process_state& process, metrics::worker_counters& counters,
+         std::shared_ptr<const loaded_policy> policy);
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+  ~worker();
+
+  /// Takes this worker's descriptor of each listener. Before run().
+  void add_listener(const bound_listener& bound);
+  /// Runs until it is stopped; the calling thread becomes the worker's.
+  void run();
+
+  // From any thread: each posts to the worker.
+
+  /// Puts a policy in force. Live tunnels go on under the decision that admitted them, unless `cut` and the
+  /// new policy denies them.
+  void set_policy(std::shared_ptr<const loaded_policy> policy, bool cut);
+  /// Stops accepting and ends what is idle; live tunnels and exchanges go on.
+  void drain();
+  /// Ends everything that is left, and then run().
+  void stop();
+  /// Connections that live now.
+  std::size_t live() const noexcept { return live_.load(std::memory_order_relaxed); }
+
+  // For sessions, on the worker's thread.
+
+  asio::io_context& context() noexcept { return context_; }
+  const process_state& process() const noexcept { return process_; }
+  const config::settings& settings() const noexcept { return process_.settings; }
+  const std::shared_ptr<const loaded_policy>& policy() const noexcept { return policy_; }
+  timer_wheel& wheel() noexcept { return wheel_; }
+  class relay& relay() noexcept { return relay_; }
+  class resolver& resolver() noexcept { return resolver_; }
+  dead_addresses& dead() noexcept { return dead_; }
+  class upstream_pool& upstreams() noexcept { return upstreams_; }
+  buffer_pool& buffers() noexcept { return buffers_; }
+  connection_leases& leases() noexcept { return leases_; }
+  metrics::worker_counters& counters() noexcept { return counters_; }
+  core::decision_id next_id() noexcept { return ids_.next(); }
+  bool draining() const noexcept { return draining_; }
+
+  /// Counts and logs one event; `slot` is its phase.
+  void record(metrics::phase_slot slot, const event& event) noexcept;
+
+  /// Counts and logs a connection that never became a session.
+  void refused_connection(const listener& listener, const client_peer& peer, core::reason reason) noexcept;
+
+  /// A connection is counted as live from its admission on.
+  void entered() noexcept { live_.fetch_add(1, std::memory_order_relaxed); }
+  void left(const client_key& client) noexcept;
+  /// Carries what the resolver counted since the last call into the metrics.
+  void count_lookups() noexcept;
+  live_sessions& sessions() noexcept { return sessions_; }
+
+ private:
+  void cut_denied();
+  void end_when_empty(std::chrono::milliseconds patience);
+
+  unsigned number_;
+  const process_state& process_;
+  metrics::worker_counters& counters_;
+  std::shared_ptr<const loaded_policy> policy_;
+  asio::io_context context_{1};
+  timer_wheel wheel_;
+  buffer_pool buffers_;
+  connection_leases leases_;
+  core::decision_id_source ids_;
+  class resolver resolver_;
+  dead_addresses dead_;
+  class upstream_pool upstreams_;
+  class relay relay_;
+  std::vector<std::unique_ptr<listener>> listeners_;
+  resolver_stats counted_;
+  std::atomic<std::size_t> live_{0};
+  bool draining_ = false;
+  live_sessions sessions_;
+};
+
+}  // namespace exeat::proxy
