@@ -2,21 +2,11 @@
 
 #include <algorithm>
 
-#include "allowlist/embedded_ipv4.hpp"
+#include "allowlist/address_forms.hpp"
 #include "allowlist/matcher.hpp"
 
 namespace exeat::allowlist {
 namespace {
-
-// The narrowest row that holds the address as it stands.
-const special_range* row_of(const core::ip_address& address) noexcept {
-  const special_range* found = nullptr;
-  for (const auto& row : special_ranges()) {
-    if (row.prefix.contains(address) && (found == nullptr || row.prefix.length > found->prefix.length))
-      found = &row;
-  }
-  return found;
-}
 
 bool names(const address_exception& exception, const core::destination& to,
            const core::ip_address& address) noexcept {
@@ -39,13 +29,13 @@ bool is_excepted(const policy::compiled& policy, const core::destination& to, co
 }  // namespace
 
 const special_range* special_range_of(const core::ip_address& address) noexcept {
-  const auto* own = is_well_known_nat64(address) ? nullptr : row_of(address);
+  const auto* own = is_well_known_nat64(address) ? nullptr : narrowest_range(address);
   if (address.is_v4()) return own;
   // An exact row of our own (::1, a metadata address) says more than the IPv4 address that it also spells.
   if (own != nullptr && own->prefix.is_single()) return own;
   const special_range* inner = nullptr;
   for (const auto& v4 : embedded_ipv4(address)) {
-    const auto* row = row_of(v4);
+    const auto* row = narrowest_range(v4);
     if (row != nullptr && (inner == nullptr || (row->metadata && !inner->metadata))) inner = row;
   }
   return inner != nullptr ? inner : own;

@@ -4,8 +4,8 @@
 #include <functional>
 #include <tuple>
 
+#include "allowlist/address_forms.hpp"
 #include "allowlist/address_guard.hpp"
-#include "allowlist/embedded_ipv4.hpp"
 #include "allowlist/matcher.hpp"
 #include "allowlist/policy.hpp"
 
@@ -45,19 +45,33 @@ std::string differing_attributes(const rule& a, const rule& b) {
   return out;
 }
 
+std::uint64_t hash_of_what(const rule& rule) {
+  if (const auto* pattern = std::get_if<host_pattern>(&rule.what)) return hash_of(pattern->name.view());
+  const auto octets = std::get<core::cidr>(rule.what).base.bytes();
+  return hash_of({reinterpret_cast<const char*>(octets.data()), octets.size()});
+}
+
 // Leaves one of each set of repetitions: the one that stands first in the files, and of `443` implied and
 // `443` written the written one, which lets everything through that the other does.
 void fold_repetitions(std::vector<rule>& rules) {
-  std::vector<std::size_t> order(rules.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
-    if (governs_before(rules[a], rules[b])) return true;
-    if (governs_before(rules[b], rules[a])) return false;
-    return std::tuple(place(rules[a].where), a) < std::tuple(place(rules[b].where), b);
+  struct place_of {
+    std::uint64_t hash;  // of what the rule names: settles most comparisons
+    std::size_t index;
+  };
+  std::vector<place_of> order;
+  order.reserve(rules.size());
+  for (std::size_t i = 0; i < rules.size(); ++i) order.push_back({hash_of_what(rules[i]), i});
+  std::ranges::sort(order, [&](const place_of& a, const place_of& b) {
+    if (a.hash != b.hash) return a.hash < b.hash;
+    const rule& x = rules[a.index];
+    const rule& y = rules[b.index];
+    if (governs_before(x, y)) return true;
+    if (governs_before(y, x)) return false;
+    return std::tuple(place(x.where), a.index) < std::tuple(place(y.where), b.index);
   });
   std::vector<bool> drop(rules.size(), false);
   const rule* kept = nullptr;
-  for (const auto index : order) {
+  for (const auto& [hash, index] : order) {
     const rule& current = rules[index];
     if (kept != nullptr && kept->what == current.what && kept->ports == current.ports &&
         same_attributes(*kept, current)) {
@@ -76,9 +90,7 @@ void fold_repetitions(std::vector<rule>& rules) {
 
 std::string bounded(std::string_view text, std::size_t limit) {
   if (text.size() <= limit) return std::string(text);
-  std::uint64_t hash = hash_seed;
-  for (std::size_t i = text.size(); i-- > 0;) hash = extend_hash(hash, text[i]);
-  return fmt::format("{}~{:08x}", text.substr(0, limit - 9), hash >> 32);
+  return fmt::format("{}~{:08x}", text.substr(0, limit - 9), hash_of(text) >> 32);
 }
 
 bool is_of(const std::vector<rule>& rules, const rule* rule) {
@@ -88,12 +100,17 @@ bool is_of(const std::vector<rule>& rules, const rule* rule) {
 void assign_ids(policy_source& source) {
   constexpr std::size_t longest_section = 63;
   constexpr std::size_t longest_ports = 48;
-  std::vector<rule*> all;
+  struct named {
+    std::uint64_t hash;  // of the id
+    allowlist::rule* rule;
+  };
+  std::vector<named> all;
   const auto name_all = [&](std::string_view section, std::vector<rule>& rules) {
+    const auto prefix = bounded(section, longest_section);
     for (auto& rule : rules) {
-      rule.id = fmt::format("{}/{}:{}", bounded(section, longest_section), what_text(rule),
-                            bounded(rule.ports.to_string(), longest_ports));
-      all.push_back(&rule);
+      rule.id =
+          fmt::format("{}/{}:{}", prefix, what_text(rule), bounded(rule.ports.to_string(), longest_ports));
+      all.push_back({hash_of(rule.id), &rule});
     }
   };
   name_all("deny", source.deny);
@@ -101,15 +118,16 @@ void assign_ids(policy_source& source) {
 
   // A wildcard with and without `apex`, rules in conflict, or a phase named `deny` and the section of that
   // name share a text: they are numbered in an order that does not depend on the file's.
-  std::ranges::sort(all, [&](const rule* a, const rule* b) {
-    if (a->id != b->id) return a->id < b->id;
-    if (governs_before(*a, *b)) return true;
-    if (governs_before(*b, *a)) return false;
-    return is_of(source.deny, a) && !is_of(source.deny, b);
+  std::ranges::sort(all, [&](const named& a, const named& b) {
+    if (a.hash != b.hash) return a.hash < b.hash;
+    if (a.rule->id != b.rule->id) return a.rule->id < b.rule->id;
+    if (governs_before(*a.rule, *b.rule)) return true;
+    if (governs_before(*b.rule, *a.rule)) return false;
+    return is_of(source.deny, a.rule) && !is_of(source.deny, b.rule);
   });
-  std::string previous;
+  std::string_view previous;
   unsigned repetition = 1;
-  for (auto* rule : all) {
+  for (const auto& [hash, rule] : all) {
     if (rule->id == previous) {
       rule->id += fmt::format("#{}", ++repetition);
     } else {

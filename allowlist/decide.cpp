@@ -1,4 +1,4 @@
-#include "allowlist/embedded_ipv4.hpp"
+#include "allowlist/address_forms.hpp"
 #include "allowlist/matcher.hpp"
 #include "allowlist/policy.hpp"
 

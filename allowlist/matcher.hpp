@@ -22,6 +22,12 @@ constexpr std::uint64_t extend_hash(std::uint64_t hash, char c) noexcept {
   return (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
 }
 
+constexpr std::uint64_t hash_of(std::string_view text) noexcept {
+  std::uint64_t hash = hash_seed;
+  for (std::size_t i = text.size(); i-- > 0;) hash = extend_hash(hash, text[i]);
+  return hash;
+}
+
 /// The suffixes of a name at its label boundaries, longest (the whole name) first. Lives on the stack.
 class name_suffixes {
  public:

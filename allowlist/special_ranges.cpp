@@ -1,8 +1,10 @@
 // The table behind the address guard. Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries, the
 // multicast registries, RFC 4291, and the documentation of the clouds.
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 
+#include "allowlist/address_forms.hpp"
 #include "allowlist/address_guard.hpp"
 
 namespace exeat::allowlist {
@@ -108,10 +110,63 @@ constexpr std::array table = {
                   metadata},
 };
 
+// The table once more as what a look-up compares: it runs for every address that is dialled.
+struct quick_row {
+  std::uint64_t base_high, base_low, mask_high, mask_low;
+};
+
+constexpr std::uint64_t word(std::span<const std::uint8_t> octets) {
+  std::uint64_t out = 0;
+  for (const std::uint8_t octet : octets) out = (out << 8) | octet;
+  return out;
+}
+constexpr std::uint64_t leading_ones(int bits) {
+  return bits <= 0 ? 0 : bits >= 64 ? ~std::uint64_t{0} : ~std::uint64_t{0} << (64 - bits);
+}
+constexpr quick_row quick(const core::cidr& prefix) {
+  const auto octets = prefix.base.bytes();
+  // IPv4 stands in the lowest bits of the low word.
+  if (prefix.base.is_v4()) return {0, word(octets), 0, leading_ones(prefix.length) >> 32};
+  return {word(octets.first(8)), word(octets.last(8)), leading_ones(prefix.length),
+          leading_ones(prefix.length - 64)};
+}
+
+// IPv4 rows first, each family from the longest prefix on: the first hit is the narrowest.
+constexpr auto order = [] {
+  std::array<std::uint8_t, table.size()> out{};
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(i);
+  std::ranges::sort(out, [](std::uint8_t a, std::uint8_t b) {
+    const auto& x = table[a].prefix;
+    const auto& y = table[b].prefix;
+    return x.base.is_v4() != y.base.is_v4() ? x.base.is_v4() : x.length > y.length;
+  });
+  return out;
+}();
+constexpr auto quick_rows = [] {
+  std::array<quick_row, table.size()> out{};
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = quick(table[order[i]].prefix);
+  return out;
+}();
+constexpr auto v4_rows = static_cast<std::size_t>(
+    std::ranges::count_if(table, [](const auto& r) { return r.prefix.base.is_v4(); }));
+
 }  // namespace
 
 std::span<const special_range> special_ranges() noexcept {
   return table;
+}
+
+const special_range* narrowest_range(const core::ip_address& address) noexcept {
+  const auto octets = address.bytes();
+  const auto high = address.is_v4() ? 0 : word(octets.first(8));
+  const auto low = address.is_v4() ? address.v4_value() : word(octets.last(8));
+  const auto end = address.is_v4() ? v4_rows : quick_rows.size();
+  for (std::size_t i = address.is_v4() ? 0 : v4_rows; i < end; ++i) {
+    const auto& row = quick_rows[i];
+    if ((high & row.mask_high) == row.base_high && (low & row.mask_low) == row.base_low)
+      return &table[order[i]];
+  }
+  return nullptr;
 }
 
 }  // namespace exeat::allowlist

@@ -1,4 +1,5 @@
-// IPv4 addresses that hide within IPv6 ones; for this floor's own sources only.
+// What the guard sees in an address: IPv4 hidden within IPv6, and its row of the table. For this floor's own
+// sources only.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -7,6 +8,8 @@
 #include "core/ip_address.hpp"
 
 namespace exeat::allowlist {
+
+struct special_range;
 
 /// At most this many places of one IPv6 address can be read as an IPv4 address.
 class ipv4_list {
@@ -36,5 +39,8 @@ bool is_well_known_nat64(const core::ip_address& address) noexcept;
 /// An address and, for IPv4, the IPv6 addresses that spell it with no freedom left: mapped, compatible,
 /// translated and NAT64 with the well-known prefix.
 std::vector<core::ip_address> spellings_of(const core::ip_address& address);
+
+/// The row of the special-purpose table with the longest prefix that holds the address as it stands.
+const special_range* narrowest_range(const core::ip_address& address) noexcept;
 
 }  // namespace exeat::allowlist
