@@ -1,0 +1,29 @@
+// What `exeat serve` tells a person at start.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "allowlist/policy.hpp"
+#include "config/settings.hpp"
+#include "proxy/listen_socket.hpp"
+
+namespace exeat::cli {
+
+struct banner_facts {
+  const allowlist::policy* policy = nullptr;
+  const std::vector<proxy::bound_listener>* listeners = nullptr;
+  std::optional<config::endpoint> admin;
+  std::optional<config::endpoint> control;
+  unsigned workers = 0;
+  std::vector<std::string> warnings;  ///< one line each
+};
+
+/// Policy, listeners, the proxy variables of each phase, metrics and health, who may use it, and a command
+/// that the policy allows and one that it refuses. Ends with a newline; the `ready` line is not part of it.
+std::string banner(const banner_facts& facts);
+
+/// The line about identity, for the banner and for health: no listener checks who is asking yet.
+std::string identity_note(const std::vector<proxy::bound_listener>& listeners);
+
+}  // namespace exeat::cli

@@ -1,0 +1,74 @@
+// The running process: log, workers, admin, reload and the orderly end, on the main thread.
+#pragma once
+#include <chrono>
+#include <expected>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "admin/admin_server.hpp"
+#include "cli/commands.hpp"
+#include "config/load.hpp"
+#include "config/watch.hpp"
+#include "log/log_thread.hpp"
+#include "metrics/registry.hpp"
+#include "proxy/asio.hpp"
+#include "proxy/server.hpp"
+
+namespace exeat::cli {
+
+/// One `exeat serve`. start(), then run(), on one thread; the admin thread only calls back.
+class serve {
+ public:
+  explicit serve(serve_options options);
+  serve(const serve&) = delete;
+  serve& operator=(const serve&) = delete;
+
+  /// Everything up to the `ready` line. The error is one or more lines for standard error.
+  std::expected<void, std::string> start();
+  /// Until the end; the exit status.
+  int run();
+
+ private:
+  std::expected<void, std::string> start_log();
+  std::expected<void, std::string> start_admin();
+  std::expected<void, std::string> start_watch();
+  void say_ready();
+
+  void on_signal(int number);
+  void wait_for_change();
+  void drain();
+  void wait_until_drained();
+  void end();
+
+  /// Loads the policy again; a bad one keeps the old. On the main thread.
+  admin::reload_result reload(std::string_view why);
+  /// As above, from the admin thread: waits for the main one.
+  admin::reload_result reload_from_admin();
+  admin::health health() const;
+  admin::readiness readiness();
+  void put_in_force(config::shared_policy policy);
+
+  serve_options options_;
+  proxy::asio::io_context main_{1};
+  proxy::asio::signal_set signals_{main_};
+  proxy::steady_timer timer_{main_.get_executor()};
+  proxy::steady_timer settle_{main_.get_executor()};
+  metrics::registry metrics_;
+  std::unique_ptr<log::log_thread> log_;
+  std::unique_ptr<proxy::server> server_;
+  std::unique_ptr<admin::admin_server> admin_;
+  std::optional<config::file_watch> watch_;
+  std::optional<proxy::descriptor> watch_descriptor_;
+  std::chrono::steady_clock::time_point drain_until_;
+  bool draining_ = false;
+
+  mutable std::mutex mutex_;  ///< what the admin thread reads
+  config::shared_policy policy_;
+  std::chrono::system_clock::time_point loaded_at_;
+  std::optional<admin::reload_state> last_reload_;
+};
+
+}  // namespace exeat::cli
