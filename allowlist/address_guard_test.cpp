@@ -71,6 +71,7 @@ policy guarded(std::vector<address_exception> exceptions, std::vector<rule> deni
 std::optional<guard_refusal> judge(const policy& p, std::string_view host,
                                    std::vector<std::string_view> answers) {
   std::vector<exeat::core::ip_address> addresses;
+  addresses.reserve(answers.size());
   for (const auto a : answers) addresses.push_back(ip(a));
   return guard(p, to(host), addresses);
 }

@@ -142,6 +142,7 @@ void check_phases(const policy_source& source, conflicts& out) {
   if (source.phases.size() > most_phases)
     out.push_back({source.phases[most_phases].where, "a policy has at most 65535 phases"});
   std::vector<const phase*> sorted;
+  sorted.reserve(source.phases.size());
   for (const auto& phase : source.phases) sorted.push_back(&phase);
   std::ranges::sort(sorted, [](const phase* a, const phase* b) {
     return std::tuple(std::string_view(a->name), place(a->where)) <
