@@ -1,0 +1,56 @@
+// HTTP for the operator: metrics, health, readiness, reload. Its own thread; never in the way of the data
+// path.
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "admin/state.hpp"
+#include "config/settings.hpp"
+
+namespace exeat::admin {
+
+struct options {
+  /// Where everything is served; POST /-/reload there wants the token. TCP or unix.
+  std::optional<config::endpoint> address;
+  /// Where everything is served and POST /-/reload wants no token: its file mode is the protection.
+  std::optional<config::unix_endpoint> control;
+  std::string reload_token;  ///< empty: no reload but on `control`
+  /// Names that `Host` may carry on TCP besides "localhost"; IP addresses always may. A page whose name was
+  /// rebound to our address says its own name there, and is refused.
+  std::vector<std::string> allowed_hosts;
+
+  std::size_t connections = 64;  ///< at once; more get a 503
+  std::size_t head_octets = 8192;
+  std::size_t body_octets = 4096;
+  std::chrono::milliseconds request_timeout{10'000};  ///< to a whole request, the wait for it included
+  std::chrono::milliseconds write_timeout{10'000};
+};
+
+class admin_server {
+ public:
+  /// Binds, and starts the thread. The error is a sentence with the way out.
+  static std::expected<std::unique_ptr<admin_server>, std::string> start(options options,
+                                                                         callbacks callbacks);
+  /// As stop().
+  ~admin_server();
+  admin_server(const admin_server&) = delete;
+  admin_server& operator=(const admin_server&) = delete;
+
+  /// Closes all connections, ends the thread (after a callback that runs) and removes the socket files.
+  void stop() noexcept;
+
+  /// `address` with the port that the kernel chose.
+  const std::optional<config::endpoint>& bound() const noexcept;
+
+ private:
+  struct state;
+  explicit admin_server(std::unique_ptr<state> state) noexcept;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace exeat::admin

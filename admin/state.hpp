@@ -1,0 +1,75 @@
+// What the admin endpoints show and do: plain values that `serve` fills.
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace exeat::admin {
+
+struct reload_state {
+  bool ok = false;
+  std::chrono::system_clock::time_point at;
+  std::vector<std::string> errors;  ///< FILE:LINE:COLUMN: TEXT, one each
+};
+
+struct policy_state {
+  std::string file;  ///< empty: the built-in policy
+  std::string digest;
+  std::chrono::system_clock::time_point loaded_at;
+  std::size_t rules = 0;
+  std::optional<reload_state> last_reload;  ///< none since the start
+};
+
+struct listener_state {
+  std::string address;
+  std::string phase;
+  std::string identity;  ///< "none" where any local process may use it
+};
+
+/// GET /-/healthy. `status` is derived: "draining", else "degraded" after a reload that failed, else "ok".
+struct health {
+  std::string identity;       ///< the weakest of the listeners'
+  std::string identity_note;  ///< a sentence on what that means; may be empty
+  policy_state policy;
+  std::vector<listener_state> listeners;
+  unsigned workers = 0;
+  bool draining = false;
+  std::string version;
+};
+
+/// GET /-/ready: 200 where every check is ok, else 503.
+struct readiness {
+  struct check {
+    std::string name;  ///< "policy", "listeners", "probe", "draining"
+    bool ok = false;
+    std::string detail;  ///< may be empty
+  };
+  std::vector<check> checks;
+};
+
+/// POST /-/reload: 200, or 422 with the errors; the policy before stays in force then.
+struct reload_result {
+  bool ok = false;
+  std::string digest;  ///< of the policy in force afterwards
+  std::size_t rules = 0;
+  std::vector<std::string> errors;
+};
+
+/// Called on the admin thread, one at a time; each may take a while, in which other admin requests wait. An
+/// exception is answered with 500 and its text.
+struct callbacks {
+  std::function<std::string()> metrics;  ///< the Prometheus text format
+  std::function<admin::health()> health;
+  std::function<admin::readiness()> ready;
+  std::function<admin::reload_result()> reload;
+};
+
+/// One JSON object each, printable ASCII, a newline at the end.
+std::string to_json(const health& health);
+std::string to_json(const readiness& readiness);
+std::string to_json(const reload_result& result);
+
+}  // namespace exeat::admin
