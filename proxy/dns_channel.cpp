@@ -14,10 +14,10 @@ int library_status() {
   return status;
 }
 
-std::chrono::milliseconds try_timeout(const dns_channel::options& options, std::size_t servers) {
+std::chrono::milliseconds try_timeout(const dns_channel::options& options) {
   // c-ares doubles it with every round over the servers: 1 + 2 + 4 + ...
   const auto rounds = (std::size_t{1} << std::clamp(options.tries, 1U, 8U)) - 1;
-  const auto shares = static_cast<std::int64_t>(std::max<std::size_t>(servers, 1) * rounds);
+  const auto shares = static_cast<std::int64_t>(std::max<std::size_t>(options.servers.size(), 1) * rounds);
   return std::clamp(options.timeout * 9 / 10 / shares, std::chrono::milliseconds(20),
                     std::chrono::milliseconds(60000));
 }
@@ -46,34 +46,22 @@ std::expected<std::unique_ptr<dns_channel>, std::string> dns_channel::open(asio:
   if (const int status = library_status(); status != ARES_SUCCESS)
     return std::unexpected(fmt::format("c-ares does not start: {}", ares_strerror(status)));
   std::unique_ptr<dns_channel> made(new dns_channel(context));
-  auto servers = std::max<std::size_t>(options.servers.size(), 1);
-  int status = made->initialise(options, servers);
-  // The timeout of one try depends on how many servers resolv.conf turned out to name.
-  if (status == ARES_SUCCESS && made->server_count() != servers) {
-    servers = made->server_count();
-    ares_destroy(std::exchange(made->channel_, nullptr));
-    status = made->initialise(options, servers);
-  }
-  if (status != ARES_SUCCESS)
-    return std::unexpected(fmt::format("cannot set up the name servers {}: {}",
-                                       options.servers.empty()
-                                           ? "of " + options.resolv_conf
-                                           : fmt::format("{}", fmt::join(options.servers, ",")),
-                                       ares_strerror(status)));
+  if (const int status = made->initialise(options); status != ARES_SUCCESS)
+    return std::unexpected(fmt::format("c-ares does not start: {}", ares_strerror(status)));
   return made;
 }
 
-int dns_channel::initialise(const options& options, std::size_t servers) {
+int dns_channel::initialise(const options& options) {
   ares_options with{};
   with.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS;
-  with.timeout = static_cast<int>(try_timeout(options, servers).count());
+  with.timeout = static_cast<int>(try_timeout(options).count());
   with.tries = static_cast<int>(std::clamp(options.tries, 1U, 8U));
   with.ndots = 0;
   with.ednspsz = 1232;  // fits any path that IPv6 allows (DNS flag day 2020)
   char lookups[] = "b";
   with.lookups = lookups;
-  std::string resolv_conf = options.resolv_conf;
-  with.resolvconf_path = resolv_conf.data();
+  char no_file[] = "/dev/null";  // the servers come from us, and so does every limit
+  with.resolvconf_path = no_file;
   with.sock_state_cb_data = this;
   with.sock_state_cb = [](void* self, ares_socket_t fd, int read, int write) {
     static_cast<dns_channel*>(self)->socket_state(fd, read != 0, write != 0);
@@ -84,8 +72,9 @@ int dns_channel::initialise(const options& options, std::size_t servers) {
     channel_ = nullptr;
     return status;
   }
-  if (options.servers.empty()) return ARES_SUCCESS;
-  return ares_set_servers_ports_csv(channel_, fmt::format("{}", fmt::join(options.servers, ",")).c_str());
+  std::string servers;
+  for (const auto& server : options.servers) servers += (servers.empty() ? "" : ",") + server.to_string();
+  return ares_set_servers_ports_csv(channel_, servers.c_str());
 }
 
 dns_channel::~dns_channel() {
@@ -95,15 +84,6 @@ dns_channel::~dns_channel() {
     socket->closed = true;
     socket->stream.release();
   }
-}
-
-std::size_t dns_channel::server_count() const noexcept {
-  ares_addr_port_node* head = nullptr;
-  std::size_t count = 0;
-  if (ares_get_servers_ports(channel_, &head) != ARES_SUCCESS) return 1;
-  for (const auto* node = head; node != nullptr; node = node->next) ++count;
-  ares_free_data(head);
-  return std::max<std::size_t>(count, 1);
 }
 
 void dns_channel::ask(const char* name, int type, std::unique_ptr<dns_reply_slot> slot) {

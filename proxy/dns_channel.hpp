@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proxy/asio.hpp"
+#include "proxy/dns_server.hpp"
 
 namespace exeat::proxy {
 
@@ -24,12 +25,11 @@ struct dns_reply_slot {
 };
 
 /// Sends single questions and hands back whole replies. UDP first, TCP behind a truncated answer, EDNS with
-/// 1232 octets; the next server behind a failure. No search domains, no aliases, no hosts file.
+/// 1232 octets; the next server behind a failure. No search domains, no aliases, no files read.
 class dns_channel {
  public:
   struct options {
-    std::vector<std::string> servers;  ///< empty: those of `resolv_conf`
-    std::string resolv_conf = "/etc/resolv.conf";
+    std::vector<name_server> servers;         ///< in order of preference; not empty
     std::chrono::milliseconds timeout{5000};  ///< all tries on all servers fit into nine tenths of it
     unsigned tries = 2;
   };
@@ -52,8 +52,7 @@ class dns_channel {
   struct question;
 
   explicit dns_channel(asio::io_context& context);
-  int initialise(const options& options, std::size_t servers);
-  std::size_t server_count() const noexcept;
+  int initialise(const options& options);
   void socket_state(ares_socket_t fd, bool read, bool write);
   void watch(const std::shared_ptr<watched>& socket, bool write);
   void arm_timer();

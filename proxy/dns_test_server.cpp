@@ -37,7 +37,7 @@ std::optional<question> parse_question(std::string_view octets, bool over_tcp) {
 
 }  // namespace
 
-struct name_server::state : std::enable_shared_from_this<name_server::state> {
+struct scripted_server::state : std::enable_shared_from_this<scripted_server::state> {
   state(asio::io_context& context, script with)
       : answers(std::move(with)), datagrams(context.get_executor()), acceptor(context.get_executor()) {}
 
@@ -90,7 +90,7 @@ struct name_server::state : std::enable_shared_from_this<name_server::state> {
   udp::endpoint from;
 };
 
-name_server::name_server(asio::io_context& context, script answers, std::string_view address)
+scripted_server::scripted_server(asio::io_context& context, script answers, std::string_view address)
     : state_(std::make_shared<state>(context, std::move(answers))) {
   const auto on = asio::ip::make_address(std::string(address));
   state_->acceptor.open(on.is_v4() ? tcp::v4() : tcp::v6());
@@ -112,13 +112,13 @@ name_server::name_server(asio::io_context& context, script answers, std::string_
   state_->accept();
 }
 
-name_server::~name_server() {
+scripted_server::~scripted_server() {
   error_code ignored;
   state_->datagrams.close(ignored);
   state_->acceptor.close(ignored);
 }
 
-const std::vector<question>& name_server::asked() const {
+const std::vector<question>& scripted_server::asked() const {
   return state_->asked;
 }
 

@@ -91,13 +91,13 @@ struct question {
 };
 
 /// Answers on UDP and TCP, same port, on the io_context of the test.
-class name_server {
+class scripted_server {
  public:
   /// Each string is one datagram (or one length-prefixed message over TCP); none = silence.
   using script = std::function<std::vector<std::string>(const question&)>;
 
-  name_server(asio::io_context& context, script answers, std::string_view address = "127.0.0.1");
-  ~name_server();
+  scripted_server(asio::io_context& context, script answers, std::string_view address = "127.0.0.1");
+  ~scripted_server();
   std::string text() const { return text_; }
   std::uint16_t port() const { return port_; }
   /// All questions so far, in order.

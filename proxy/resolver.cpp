@@ -5,12 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <fstream>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -18,6 +16,7 @@
 #include "proxy/dns_channel.hpp"
 #include "proxy/dns_hosts.hpp"
 #include "proxy/dns_query.hpp"
+#include "proxy/dns_server.hpp"
 #include "proxy/dns_system.hpp"
 
 namespace exeat::proxy {
@@ -27,44 +26,7 @@ using clock = std::chrono::steady_clock;
 
 /// How often at most the hosts file and resolv.conf are looked at, and on a miss only.
 constexpr std::chrono::seconds files_interval{1};
-constexpr std::size_t hosts_limit = 16U << 20;
-
-struct name_server {
-  core::ip_address address;
-  std::uint16_t port = 53;
-};
-
-std::optional<name_server> parse_server(std::string_view text) noexcept {
-  name_server server;
-  auto address = text;
-  std::optional<std::string_view> port;
-  if (text.starts_with('[')) {
-    const auto end = text.find(']');
-    if (end == text.npos) return std::nullopt;
-    address = text.substr(1, end - 1);
-    if (address.find(':') == address.npos) return std::nullopt;
-    if (const auto rest = text.substr(end + 1); rest.starts_with(':'))
-      port = rest.substr(1);
-    else if (!rest.empty())
-      return std::nullopt;
-  } else if (const auto colon = text.find(':'); colon != text.npos && text.rfind(':') == colon) {
-    address = text.substr(0, colon);
-    port = text.substr(colon + 1);
-  }
-  const auto parsed = core::ip_address::parse(address);
-  if (!parsed) return std::nullopt;
-  server.address = *parsed;
-  if (port) {
-    const auto [end, error] = std::from_chars(port->data(), port->data() + port->size(), server.port);
-    if (error != std::errc{} || end != port->data() + port->size() || server.port == 0) return std::nullopt;
-  }
-  return server;
-}
-
-std::string server_text(const name_server& server) {
-  return server.address.is_v6() ? fmt::format("[{}]:{}", server.address.to_string(), server.port)
-                                : fmt::format("{}:{}", server.address.to_string(), server.port);
-}
+constexpr std::streamoff file_limit = 16 << 20;
 
 /// Tells whether a file is another one than before.
 class file_watch {
@@ -85,11 +47,15 @@ class file_watch {
   struct stat last_{};
 };
 
-hosts_table read_hosts(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(hosts_limit, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  return hosts_table::parse(std::string_view(text).substr(0, static_cast<std::size_t>(file.gcount())));
+/// Empty where it cannot be read.
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const auto size = file ? std::clamp<std::streamoff>(file.tellg(), 0, file_limit) : 0;
+  std::string text(static_cast<std::size_t>(size), '\0');
+  file.seekg(0);
+  file.read(text.data(), size);
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
 }
 
 bool is_or_below(std::string_view name, std::string_view domain) noexcept {
@@ -176,6 +142,7 @@ struct resolver::state {
   dns_cache cache;
   hosts_table hosts;
   file_watch hosts_file, resolv_conf;
+  std::vector<name_server> servers;
   clock::time_point files_seen{};
   // The channel in use, and those of an older resolv.conf that still have questions open.
   std::unique_ptr<dns_channel> channel;
@@ -207,11 +174,11 @@ resolver::state::state(asio::io_context& io, timer_wheel& of, resolver_options w
     box->owner = this;
     return;
   }
-  for (auto& server : options.servers) {
-    const auto parsed = parse_server(server);
+  for (const auto& server : options.servers) {
+    const auto parsed = name_server::parse(server);
     if (!parsed)
       throw std::runtime_error(fmt::format("name server '{}': {}", server, name_server_error(server)));
-    server = server_text(*parsed);
+    servers.push_back(*parsed);
   }
   resolv_conf.changed();
   open_channel();
@@ -228,10 +195,9 @@ resolver::state::~state() {
 }
 
 void resolver::state::open_channel() {
-  auto opened = dns_channel::open(context, {.servers = options.servers,
-                                            .resolv_conf = options.resolv_conf_path,
-                                            .timeout = options.timeout,
-                                            .tries = options.tries});
+  if (options.servers.empty()) servers = servers_of_resolv_conf(read_file(resolv_conf.path()));
+  auto opened =
+      dns_channel::open(context, {.servers = servers, .timeout = options.timeout, .tries = options.tries});
   if (!opened) throw std::runtime_error(opened.error());
   if (channel && !channel->idle()) retired.push_back(std::move(channel));
   channel = std::move(*opened);
@@ -241,12 +207,13 @@ void resolver::state::refresh_files(clock::time_point now) {
   if (options.system || now < files_seen + files_interval) return;
   const bool first = files_seen == clock::time_point{};
   files_seen = now;
-  if (options.hosts_file && (hosts_file.changed() || first)) hosts = read_hosts(hosts_file.path());
+  if (options.hosts_file && (hosts_file.changed() || first))
+    hosts = hosts_table::parse(read_file(hosts_file.path()));
   if (options.servers.empty() && resolv_conf.changed()) {
     try {
       open_channel();
     } catch (const std::runtime_error&) {
-      // Caught half-written or unreadable: the servers that we have stay.
+      // Short of memory or descriptors: the servers that we have stay.
     }
   }
 }
@@ -355,7 +322,7 @@ void resolver::flush() noexcept {
 }
 
 const char* name_server_error(std::string_view text) noexcept {
-  if (parse_server(text)) return nullptr;
+  if (name_server::parse(text)) return nullptr;
   return "not an IP address with an optional port (192.0.2.53, 192.0.2.53:53, [2001:db8::53]:53)";
 }
 
