@@ -43,8 +43,10 @@ int run_connect(const connect_options& options);
 
 /// `exeat report`.
 struct report_options {
-  std::vector<std::string> files;
-  std::string format = "table";  ///< table, markdown, json
+  std::vector<std::string> files;  ///< empty: blocked.log of the working directory
+  bool rotated = true;             ///< FILE.1, FILE.2, ... as well
+  std::string since;               ///< as log::parse_since reads it; empty: everything
+  std::string format = "table";    ///< table, markdown, json
 };
 int run_report(const report_options& options);
 
