@@ -67,8 +67,9 @@ void dns_cache::clear() noexcept {
   hand_ = 0;
 }
 
-std::chrono::seconds dns_cache::lifetime(const dns_answer& answer) const noexcept {
-  if (answer) return std::min(std::max(answer.ttl, options_.min_ttl), options_.max_ttl);
+std::chrono::milliseconds dns_cache::lifetime(const dns_answer& answer) const noexcept {
+  if (answer)
+    return std::min(std::max<std::chrono::milliseconds>(answer.ttl, options_.min_ttl), options_.max_ttl);
   if (answer.reason == core::reason::dns_not_found) return options_.negative_ttl;
   return std::min(options_.failure_ttl, options_.negative_ttl);
 }

@@ -39,9 +39,9 @@ class dns_cache {
   struct options {
     std::size_t entries = 4096;
     std::size_t in_flight = 1024;
-    std::chrono::seconds min_ttl{1}, max_ttl{3600};  ///< min_ttl counts up to max_ttl
-    std::chrono::seconds negative_ttl{10};           ///< dns_not_found
-    std::chrono::seconds failure_ttl{1};             ///< dns_failure, dns_timeout; negative_ttl caps it
+    std::chrono::milliseconds min_ttl{1000}, max_ttl{3'600'000};  ///< min_ttl counts up to max_ttl
+    std::chrono::milliseconds negative_ttl{10'000};               ///< dns_not_found
+    std::chrono::milliseconds failure_ttl{1000};  ///< dns_failure, dns_timeout; negative_ttl caps it
   };
 
   explicit dns_cache(const options& options);
@@ -82,7 +82,7 @@ class dns_cache {
   };
   using waiters = boost::intrusive::list<dns_waiter, boost::intrusive::constant_time_size<false>>;
 
-  std::chrono::seconds lifetime(const dns_answer& answer) const noexcept;
+  std::chrono::milliseconds lifetime(const dns_answer& answer) const noexcept;
   entry& slot_for(const core::host_name& name, clock::time_point now);
   static void hand_out(waiters& waiting, const dns_answer& answer);
 

@@ -80,6 +80,11 @@ TEST_CASE("failures are remembered for less long than names that do not exist") 
   CHECK(cache.find(name("slow.example"), start + 999ms)->reason == core::reason::dns_timeout);
   CHECK_FALSE(cache.find(name("slow.example"), start + 1s));
 
+  dns_cache brief({.negative_ttl = 300ms});
+  brief.complete(name("bad.example"), dns_error(core::reason::dns_failure, ""), start);
+  CHECK(brief.find(name("bad.example"), start + 299ms));
+  CHECK_FALSE(brief.find(name("bad.example"), start + 300ms));
+
   dns_cache forgetful({.negative_ttl = 0s});
   forgetful.complete(name("no.example"), dns_error(core::reason::dns_not_found, ""), start);
   forgetful.complete(name("bad.example"), dns_error(core::reason::dns_failure, ""), start);

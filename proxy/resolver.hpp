@@ -29,9 +29,9 @@ struct resolver_options {
   unsigned tries = 2;
   std::size_t cache_entries = 4096;
   /// Answers live in the cache for their TTL, clamped.
-  std::chrono::seconds min_ttl{1}, max_ttl{3600};
+  std::chrono::milliseconds min_ttl{1000}, max_ttl{3'600'000};
   /// For names that do not exist or have no address. Failures and timeouts live for at most one second.
-  std::chrono::seconds negative_ttl{10};
+  std::chrono::milliseconds negative_ttl{10'000};
   /// Names being looked up at one time; more fail at once.
   std::size_t in_flight = 1024;
 
