@@ -159,9 +159,8 @@ class builder : public YAML::EventHandler {
 
   // An absent item (`-` and nothing) is reported by the parser at what follows it; this finds its dash.
   position dash_before(position at) {
-    const auto here = line_text(at.line);
-    const auto column = static_cast<std::size_t>(at.column - 1);
-    if (column < here.size() && std::string_view("~nN").contains(here[column])) return at;
+    const auto here = offset_of(at);
+    if (here < text_.size() && std::string_view("~nN").contains(text_[here])) return at;
     for (int line = at.line; line >= 1; --line) {
       const auto text = line_text(line);
       const auto first = text.find_first_not_of(" \t\r");
@@ -176,11 +175,9 @@ class builder : public YAML::EventHandler {
   // The parser takes the end of the file for the end of a quoted scalar: a file that was cut short would
   // load with a shorter name in it.
   bool is_cut_short(position at) {
-    const auto line = line_text(at.line);
-    const auto column = static_cast<std::size_t>(at.column - 1);
-    if (column >= line.size() || (line[column] != '"' && line[column] != '\'')) return false;
-    const char quote = line[column];
-    const auto begin = static_cast<std::size_t>(line.data() - text_.data()) + column + 1;
+    const auto begin = offset_of(at) + 1;
+    if (begin > text_.size() || (text_[begin - 1] != '"' && text_[begin - 1] != '\'')) return false;
+    const char quote = text_[begin - 1];
     for (auto i = begin; i < text_.size(); ++i) {
       if (text_[i] == '\\' && quote == '"') {
         ++i;
@@ -192,7 +189,8 @@ class builder : public YAML::EventHandler {
     return true;
   }
 
-  std::string_view line_text(int line) {
+  // The end of the text for a line behind it.
+  std::size_t line_start(int line) {
     if (line_starts_.empty()) {
       line_starts_.push_back(0);
       for (auto i = text_.find('\n'); i != std::string_view::npos; i = text_.find('\n', i + 1)) {
@@ -200,8 +198,13 @@ class builder : public YAML::EventHandler {
       }
     }
     const auto index = static_cast<std::size_t>(line - 1);
-    if (index >= line_starts_.size()) return {};
-    const auto begin = line_starts_[index];
+    return index < line_starts_.size() ? line_starts_[index] : text_.size();
+  }
+
+  std::size_t offset_of(position at) { return line_start(at.line) + static_cast<std::size_t>(at.column - 1); }
+
+  std::string_view line_text(int line) {
+    const auto begin = line_start(line);
     return text_.substr(begin, std::min(text_.find('\n', begin), text_.size()) - begin);
   }
 
