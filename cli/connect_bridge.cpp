@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <system_error>
 #include <thread>
@@ -61,6 +62,25 @@ std::string proc_name(const sockaddr_in& address) {
   return fmt::format("{:08X}:{:04X}", address.sin_addr.s_addr, ntohs(address.sin_port));
 }
 
+struct socket_row {
+  ::uid_t uid = 0;
+  std::uint64_t inode = 0;
+};
+
+std::optional<socket_row> find_row(const std::string& local, const std::string& remote) {
+  std::ifstream table("/proc/self/net/tcp");
+  std::string line;
+  while (std::getline(table, line)) {
+    std::istringstream words(line);
+    std::string slot, row_local, row_remote, state, queues, timer, retransmits, timeout;
+    socket_row row;
+    if (!(words >> slot >> row_local >> row_remote)) continue;
+    if (row_local != local || row_remote != remote) continue;
+    if (words >> state >> queues >> timer >> retransmits >> row.uid >> timeout >> row.inode) return row;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 owned_fd connect_unix(const std::string& path) {
@@ -90,23 +110,14 @@ bool peer_is_ours(int client) {
   if (::getsockname(client, reinterpret_cast<sockaddr*>(&here), &size) != 0) return false;
   size = sizeof there;
   if (::getpeername(client, reinterpret_cast<sockaddr*>(&there), &size) != 0) return false;
-  // The peer's own row has our address as its remote one.
-  const auto local = proc_name(there);
-  const auto remote = proc_name(here);
-  std::ifstream table("/proc/self/net/tcp");
-  std::string line;
-  while (std::getline(table, line)) {
-    std::istringstream words(line);
-    std::string slot, row_local, row_remote, state, queues, timer, retransmits, timeout;
-    ::uid_t uid = 0;
-    std::uint64_t inode = 0;
-    if (!(words >> slot >> row_local >> row_remote >> state >> queues >> timer >> retransmits >> uid >>
-          timeout >> inode)) {
-      continue;
+  // The peer's own row has our address as its remote one. The table is read in pieces while it changes, so a
+  // row may be skipped: look again before saying that there is none.
+  constexpr int most_looks = 5;
+  for (int look = 0; look < most_looks; ++look) {
+    if (const auto row = find_row(proc_name(there), proc_name(here))) {
+      // A socket that its process has closed already shows inode 0 and uid 0, whoever it belonged to.
+      return row->inode != 0 && (row->uid == ::geteuid() || row->uid == 0);
     }
-    if (row_local != local || row_remote != remote) continue;
-    // A socket that its process has closed already shows inode 0 and uid 0, whoever it belonged to.
-    return inode != 0 && (uid == ::geteuid() || uid == 0);
   }
   return false;
 }
