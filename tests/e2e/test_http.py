@@ -1,6 +1,7 @@
 """Plain HTTP in absolute form: what apt and HTTP_PROXY use."""
 import pytest
 
+from harness.client import eventually
 from harness.origin import http_handler, response
 from harness.proxy import loopback, policy_of
 
@@ -26,7 +27,7 @@ def test_keep_alive_on_both_sides(served):
         for n in range(5):
             assert client.get(f"{url}/{n}").body == f"/{n}".encode()
     assert len(server.connections) == 1
-    assert len(proxy.log(event="decision", verdict="allow")) == 5
+    assert eventually(lambda: len(proxy.log(event="decision", verdict="allow")) == 5)
 
 
 def test_pipelined_requests_are_decided_one_by_one(served):
@@ -40,6 +41,7 @@ def test_pipelined_requests_are_decided_one_by_one(served):
     assert [a.status for a in answers] == [200, 403, 200]
     assert (answers[0].body, answers[2].body) == (b"/0", b"/2")
     assert b"denied" not in server.received
+    assert eventually(lambda: len(proxy.log(event="decision")) == 3)
     assert [r["verdict"] for r in proxy.log(event="decision")] == ["allow", "deny", "allow"]
 
 

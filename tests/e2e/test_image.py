@@ -88,7 +88,7 @@ def test_one_allowed_and_one_denied_request(container, tmp_path):
     try:
         for line in process.stdout:
             said.append(line)
-            if "ready" in line:
+            if line == "ready\n":
                 break
         assert process.poll() is None, "".join(said)
         inside = exeat_below(process.pid)

@@ -262,7 +262,7 @@ def test_the_built_in_policy_serves_without_a_file(tmp_path):
     process = subprocess.Popen([BINARY, "serve", "--listen", f"mcp=127.0.0.1:{port}", "--admin", "none"], cwd=tmp_path,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment())
     said = ""
-    while "ready" not in said and process.poll() is None:
+    while "ready\n" not in said and process.poll() is None:
         said += process.stdout.readline()
     with Client(("127.0.0.1", port)) as client:
         assert client.connect("example.com:443").status == 403

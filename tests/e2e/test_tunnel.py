@@ -138,7 +138,7 @@ def test_a_hello_without_sni_is_refused(exeat, origin):
     assert record["reason"] == "sni-missing" and got[:1] == b"\x15"
 
 
-@pytest.mark.parametrize("octets", [b"SSH-2.0-OpenSSH_9.2\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00" * 64])
+@pytest.mark.parametrize("octets", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00" * 64])
 def test_what_is_not_tls_is_refused(exeat, origin, octets):
     server = origin(lambda connection: connection.read_all())
     proxy = exeat(tls_tunnel(server.port))
@@ -146,14 +146,14 @@ def test_what_is_not_tls_is_refused(exeat, origin, octets):
     assert record["reason"] == "not-tls" and got == b""
 
 
-def test_plain_http_through_connect_is_told_both_fixes(exeat, origin):
-    """Only the log can say it: the client has had its 200 already."""
+def test_plain_http_through_connect_is_told_why_and_both_fixes(exeat, origin):
+    """What some clients do with http:// URLs on port 80: the answer comes in the HTTP that they speak."""
     server = origin(lambda connection: connection.read_all())
     proxy = exeat(tls_tunnel(server.port))
-    _, record = refused_after_200(proxy, server, b"GET / HTTP/1.1\r\nHost: origin.corp.example\r\n\r\n")
+    got, record = refused_after_200(proxy, server, b"GET / HTTP/1.1\r\nHost: origin.corp.example\r\n\r\n")
     assert record["reason"] == "not-tls"
-    told = f"{record.get('error', '')} {record.get('hint', '')}"
-    assert "HTTP" in told and "tls: any" in told, record
+    assert got.startswith(b"HTTP/1.1 403 egress-denied not-tls\r\n")
+    assert record["decision"].encode() in got and b"ports: [80]" in got and b"tls: any" in got, got
     assert proxy.blocked_file.read_text().count("not-tls") == 1
 
 

@@ -131,7 +131,7 @@ class Exeat:
         return "".join(self.output)
 
     def is_up(self):
-        return any(re.search(r"\bready\b", line) for line in self.output)
+        return "ready\n" in self.output
 
     # Talking to it ---------------------------------------------------------------------------------------------
 
