@@ -110,6 +110,7 @@ void assign_ids(policy_source& source) {
     for (auto& rule : rules) {
       rule.id =
           fmt::format("{}/{}:{}", prefix, what_text(rule), bounded(rule.ports.to_string(), longest_ports));
+      rule.at = rule.where.to_string();
       all.push_back({hash_of(rule.id), &rule});
     }
   };

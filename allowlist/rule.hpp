@@ -71,6 +71,8 @@ struct rule {
   /// Set by compile: "agent/*.x.com:443", "deny/**.webhook.site:any"; unique within a policy, bounded, and
   /// the same wherever the rule stands in the file.
   std::string id;
+  /// Set by compile: `where` as text, file:line.
+  std::string at;
 };
 
 /// What the rule names, as written: "*.x.com", "10.0.0.0/8".

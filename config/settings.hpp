@@ -75,7 +75,7 @@ struct dns_settings {
 };
 
 struct limit_settings {
-  std::uint32_t connections = 10'000;  ///< of clients, in the whole process
+  std::uint32_t connections = 8'192;  ///< of clients, in the whole process
   std::uint32_t connections_per_client =
       2'000;                                ///< of one client address (or uid of a unix socket); 0: no limit
   std::uint32_t head_bytes = 32U << 10;     ///< of a request or response head

@@ -209,7 +209,7 @@ std::vector<setting_row> make_rows() {
           "limit."),
       size<EXEAT_AT(limits.head_bytes), 1024, 1ULL << 20>(
           "limits.head_bytes", "Octets of one request or response head (`head-too-large`)."),
-      count<EXEAT_AT(limits.head_fields), 8, 10'000>(
+      count<EXEAT_AT(limits.head_fields), 8, 128>(
           "limits.head_fields", "Fields of one request or response head (`too-many-fields`)."),
       count<EXEAT_AT(limits.upstream_idle_per_key), 0, 10'000>(
           "limits.upstream_idle_per_key",

@@ -50,19 +50,18 @@ struct session::peeked {
 
 task<void> session::serve_connect() {
   auto record = new_record();
-  const auto minor = static_cast<int>(head_.minor);
+  refusal_detail refusal{
+      .to = head_.to, .minor = static_cast<int>(head_.minor), .wants_json = accept_wants_json(head_.accept)};
   if (!decide(record)) {
-    co_await refuse(record, {.reason = record.reason,
-                             .to = head_.to,
-                             .minor = minor,
-                             .wants_json = accept_wants_json(head_.accept)});
+    refusal.reason = record.reason;
+    co_await refuse(record, refusal);
     co_return;
   }
 
   auto path = co_await open_path(worker_, record.policy, head_.to, record.timing);
   if (aborted_) co_return;
   if (!path) {
-    co_await refuse_path(record, path.error(), true);
+    co_await refuse_path(record, path.error(), refusal);
     co_return;
   }
   record.address = path->address;
@@ -170,8 +169,9 @@ task<void> session::end_refused_tunnel(const request_record& record, const peeke
     co_await write_all(text);
   } else if (seen.spoke_http) {
     static const std::vector<std::string> fixes = {
-        "use plain HTTP through the proxy: let the client send absolute-form requests (HTTP_PROXY instead of "
-        "HTTPS_PROXY or a forced tunnel), with `ports: [80]` in the rule",
+        "send it as plain HTTP through the proxy, as `GET http://...` (HTTP_PROXY instead of a forced "
+        "tunnel), with "
+        "`ports: [80]` in the rule",
         "or let the rule say `tls: any`: then nobody looks inside this tunnel",
     };
     std::string answer;
@@ -214,16 +214,13 @@ void session::hand_over(request_record record, upstream_connection origin, hello
       {.early_up = early_up, .early_down = early_down, .already_up = up + sent, .already_down = down});
 }
 
-task<void> session::refuse_path(request_record& record, const path_failure& failure, bool close) {
+task<void> session::refuse_path(request_record& record, const path_failure& failure, refusal_detail detail) {
   record.address = failure.address;
-  co_await refuse(record, {.reason = failure.reason,
-                           .error = failure.detail,
-                           .by_guard = failure.by_guard ? &*failure.by_guard : nullptr,
-                           .to = head_.to,
-                           .close = close,
-                           .head_only = head_.is("HEAD"),
-                           .minor = static_cast<int>(head_.minor),
-                           .wants_json = accept_wants_json(head_.accept)});
+  if (failure.by_guard && failure.by_guard->denied_by != nullptr) record.rule = failure.by_guard->denied_by;
+  detail.reason = failure.reason;
+  detail.error = failure.detail;
+  detail.by_guard = failure.by_guard ? &*failure.by_guard : nullptr;
+  co_await refuse(record, detail);
 }
 
 }  // namespace exeat::proxy

@@ -140,18 +140,8 @@ task<std::optional<bool>> http_exchange::connect() {
     if (session_.aborted_) co_return false;
     if (!path) {
       log_soon_.disarm();
-      const auto& failure = path.error();
       const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
-      record_.address = failure.address;
-      co_await session_.refuse(record_, {.reason = failure.reason,
-                                         .error = failure.detail,
-                                         .by_guard = failure.by_guard ? &*failure.by_guard : nullptr,
-                                         .to = to_,
-                                         .close = close,
-                                         .head_only = request_.head_request,
-                                         .minor = request_.minor,
-                                         .wants_json = request_.wants_json,
-                                         .logged = logged_});
+      co_await session_.refuse_path(record_, path.error(), refusal_of(close));
       co_return !close;
     }
     origin_ = std::move(*path);
@@ -350,6 +340,8 @@ task<bool> http_exchange::relay_chunks(wire::body_framing to) {
 }
 
 task<std::size_t> http_exchange::read_origin() {
+  // Trouble from before this read found nothing to wake.
+  if (trouble_ != core::reason::allowed) co_return 0;
   const auto room = answer_->room();
   if (room.empty()) {
     origin_error_ = asio::error::no_buffer_space;
@@ -511,6 +503,15 @@ task<bool> http_exchange::more_of_body() {
   co_return false;
 }
 
+session::refusal_detail http_exchange::refusal_of(bool close) const {
+  return {.to = to_,
+          .close = close,
+          .head_only = request_.head_request,
+          .minor = request_.minor,
+          .wants_json = request_.wants_json,
+          .logged = logged_};
+}
+
 task<bool> http_exchange::fail() {
   // Half a request must not look like a whole one to the origin: its connection is reset.
   if (origin_) {
@@ -525,14 +526,10 @@ task<bool> http_exchange::fail() {
     co_return false;
   }
   const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
-  co_await session_.refuse(record_, {.reason = trouble_,
-                                     .error = trouble_text_,
-                                     .to = to_,
-                                     .close = close,
-                                     .head_only = request_.head_request,
-                                     .minor = request_.minor,
-                                     .wants_json = request_.wants_json,
-                                     .logged = logged_});
+  auto detail = refusal_of(close);
+  detail.reason = trouble_;
+  detail.error = trouble_text_;
+  co_await session_.refuse(record_, detail);
   co_return !close;
 }
 

@@ -52,6 +52,8 @@ class http_exchange {
   task<std::optional<bool>> connect();
   task<answer> exchange();
   task<bool> fail();
+  /// What every refusal of this request has in common.
+  session::refusal_detail refusal_of(bool close) const;
 
   // The request body, on a coroutine of its own.
   void start_pump();

@@ -48,14 +48,14 @@ std::optional<core::reason> live_tunnel::denied_by(const loaded_policy& policy) 
   } else if (auto name = core::host_name::parse(record_.host)) {
     to.host = *name;
   }
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   const allowlist::request request{
-      *phase, record_.scheme == "https" ? core::scheme::https : core::scheme::http, &to,
-      std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now())};
+      *phase, record_.scheme == "https" ? core::scheme::https : core::scheme::http, &to, now};
   const auto decision = allowlist::decide(*policy.policy, request);
   if (decision.verdict == allowlist::verdict::deny) return decision.reason;
   if (record_.address) {
     const std::array addresses{*record_.address};
-    if (const auto refusal = allowlist::guard(*policy.policy, to, addresses)) return refusal->reason;
+    if (const auto refusal = allowlist::guard(*policy.policy, to, addresses, now)) return refusal->reason;
   }
   return std::nullopt;
 }

@@ -38,7 +38,8 @@ task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
     if (!is_own_listener(address, to.port, own)) continue;
     co_return std::unexpected(path_failure{core::reason::own_listener, "a proxy loop", {}, address});
   }
-  if (auto refusal = allowlist::guard(*policy->policy, to, addresses)) {
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  if (auto refusal = allowlist::guard(*policy->policy, to, addresses, now)) {
     std::string detail;
     if (refusal->range != nullptr) {
       detail = std::string(refusal->range->name) + " (" + std::string(refusal->range->source) + ")";

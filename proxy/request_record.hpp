@@ -66,7 +66,10 @@ struct request_record {
     e.host = host;
     e.port = port;
     e.address = address;
-    if (rule != nullptr) e.rule = rule->id;
+    if (rule != nullptr) {
+      e.rule = rule->id;
+      e.rule_where = rule->at;
+    }
     e.dns = timing.dns;
     e.connect = timing.connect;
     e.total = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);

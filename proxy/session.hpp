@@ -59,7 +59,7 @@ class session final : public live_session {
   bool decide(request_record& record);
 
   /// For what open_path could not give.
-  task<void> refuse_path(request_record& record, const path_failure& failure, bool close);
+  task<void> refuse_path(request_record& record, const path_failure& failure, refusal_detail detail);
   /// Sends the refusal, counts and logs it. The connection is closed afterwards where the detail says so.
   task<void> refuse(request_record& record, refusal_detail detail);
   task<void> refuse_bad_head();
