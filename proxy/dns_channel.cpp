@@ -60,7 +60,7 @@ int dns_channel::initialise(const options& options) {
   with.ednspsz = 1232;  // fits any path that IPv6 allows (DNS flag day 2020)
   char lookups[] = "b";
   with.lookups = lookups;
-  char no_file[] = "/dev/null";  // the servers come from us, and so does every limit
+  char no_file[] = "";  // the servers come from us, and so does every limit
   with.resolvconf_path = no_file;
   with.sock_state_cb_data = this;
   with.sock_state_cb = [](void* self, ares_socket_t fd, int read, int write) {

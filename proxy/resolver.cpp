@@ -108,10 +108,9 @@ struct resolver::state {
     state* owner;               // the same, on the worker's thread only
   };
   struct flight {
-    flight(state& of, const core::host_name& asked, std::uint64_t number)
+    flight(state& of, const core::host_name& asked)
         : owner(of),
           name(asked),
-          id(number),
           limit(of.wheel, [](void* self) noexcept { static_cast<flight*>(self)->out_of_time(); }, this) {}
     void out_of_time() noexcept {
       owner.finish(*this, query ? query->so_far()
@@ -119,7 +118,6 @@ struct resolver::state {
     }
     state& owner;
     core::host_name name;
-    std::uint64_t id;
     clock::time_point started = clock::now();
     deadline limit;
     std::optional<dns_query> query;
@@ -147,7 +145,6 @@ struct resolver::state {
   // The channel in use, and those of an older resolv.conf that still have questions open.
   std::unique_ptr<dns_channel> channel;
   std::vector<std::unique_ptr<dns_channel>> retired;
-  std::uint64_t next_flight = 0;
   std::unordered_map<core::host_name, flight> flights;  // before the channels: forgets its questions
   resolver_stats stats;
 };
@@ -220,7 +217,7 @@ void resolver::state::refresh_files(clock::time_point now) {
 
 void resolver::state::start(const core::host_name& name) {
   std::erase_if(retired, [](const auto& old) { return old->idle(); });
-  auto& started = flights.try_emplace(name, *this, name, ++next_flight).first->second;
+  auto& started = flights.try_emplace(name, *this, name).first->second;
   started.limit.arm(options.timeout);
   if (options.system) return start_system(started);
   started.query.emplace(
@@ -244,17 +241,16 @@ void resolver::state::start(const core::host_name& name) {
 }
 
 void resolver::state::start_system(flight& started) {
-  const bool queued =
-      pool->submit(started.name, [to = box, name = started.name, id = started.id](const dns_answer& answer) {
-        const std::lock_guard lock(to->mutex);
-        if (to->context == nullptr) return;
-        asio::post(to->context->get_executor(), [to, name, id, answer] {
-          if (to->owner == nullptr) return;
-          const auto at = to->owner->flights.find(name);
-          if (at == to->owner->flights.end() || at->second.id != id) return;  // timed out meanwhile
-          to->owner->finish(at->second, answer);
-        });
-      });
+  const bool queued = pool->submit(started.name, [to = box, name = started.name](const dns_answer& answer) {
+    const std::lock_guard lock(to->mutex);
+    if (to->context == nullptr) return;
+    asio::post(to->context->get_executor(), [to, name, answer] {
+      if (to->owner == nullptr) return;
+      const auto at = to->owner->flights.find(name);
+      if (at == to->owner->flights.end()) return;  // timed out meanwhile
+      to->owner->finish(at->second, answer);
+    });
+  });
   if (!queued)
     finish(started, dns_error(core::reason::dns_failure, "too many look-ups wait for getaddrinfo"));
 }
