@@ -33,6 +33,10 @@ inline code_point decode_utf8(std::string_view text) noexcept {
   return {value, size};
 }
 
+constexpr bool is_plain_json(char c) noexcept {
+  return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 inline void append_hex(std::string& out, std::uint32_t value, int digits) {
   for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4)
     out += "0123456789abcdef"[(value >> shift) & 0xfU];
@@ -46,6 +50,11 @@ inline void append_hex(std::string& out, std::uint32_t value, int digits) {
 inline void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
+    std::size_t plain = 0;  // most text is: in one piece
+    while (plain < text.size() && detail::is_plain_json(text[plain])) ++plain;
+    out.append(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const detail::code_point point = detail::decode_utf8(text);
     if (point.size == 0) {
       out += "\\ufffd";
@@ -60,8 +69,6 @@ inline void append_json_string(std::string& out, std::string_view text) {
       out += "\\n";
     } else if (point.value == '\t') {
       out += "\\t";
-    } else if (point.value >= 0x20 && point.value < 0x7f) {
-      out += static_cast<char>(point.value);
     } else if (point.value < 0x10000) {
       out += "\\u";
       detail::append_hex(out, point.value, 4);

@@ -2,9 +2,17 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-
 namespace exeat::log {
+
+namespace {
+
+std::uint64_t count_lines(std::string_view text) noexcept {
+  std::uint64_t lines = 0;
+  for (std::size_t at = text.find('\n'); at != text.npos; at = text.find('\n', at + 1)) ++lines;
+  return lines;
+}
+
+}  // namespace
 
 owned_fd::~owned_fd() {
   if (fd_ >= 0) ::close(fd_);
@@ -33,8 +41,7 @@ void line_sink::flush_() {
     }
     if (taken == 0) break;
     const std::string_view done = rest.substr(0, static_cast<std::size_t>(taken));
-    counters_.written[static_cast<std::size_t>(name_)].add(
-        static_cast<std::uint64_t>(std::ranges::count(done, '\n')));
+    counters_.written[static_cast<std::size_t>(name_)].add(count_lines(done));
     torn_ = done.back() != '\n';
     rest.remove_prefix(done.size());
   }
@@ -48,7 +55,7 @@ void line_sink::drop(std::uint64_t lines) noexcept {
 }
 
 void line_sink::abandon() noexcept {
-  drop(static_cast<std::uint64_t>(std::ranges::count(pending_, '\n')));
+  drop(count_lines(pending_));
   pending_.clear();
   torn_ = stuck_ = false;
 }
