@@ -26,6 +26,14 @@ using testing::loop;
 using clock = std::chrono::steady_clock;
 using acceptor = asio::basic_socket_acceptor<asio::ip::tcp, executor>;
 
+/// Loopback addresses of this process alone, so that a port which is free on one is free on all of them
+/// whatever other tests run beside.
+std::string own(int number) {
+  const auto pid = static_cast<unsigned>(::getpid());
+  return "127." + std::to_string(1 + pid % 250) + "." + std::to_string(pid / 250 % 250) + "." +
+         std::to_string(number);
+}
+
 std::size_t open_descriptors() {
   std::size_t count = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
@@ -34,7 +42,7 @@ std::size_t open_descriptors() {
 
 /// A listener that accepts into its backlog.
 struct origin {
-  explicit origin(loop& on, std::string_view address = "127.0.0.1", std::uint16_t port = 0)
+  explicit origin(loop& on, std::string_view address = own(1), std::uint16_t port = 0)
       : listener(on.context.get_executor(), endpoint_of(ip(address), port), true) {}
   std::uint16_t port() const { return listener.local_endpoint().port(); }
   bool has_visitor() {
@@ -91,10 +99,9 @@ TEST_CASE("a dialled socket is ready for a tunnel") {
   loop on;
   origin there(on);
   for (const bool many : {false, true}) {
-    auto made = many ? dial_all(on, {"127.0.0.1", "127.0.0.9"}, there.port())
-                     : dial_all(on, {"127.0.0.1"}, there.port());
+    auto made = many ? dial_all(on, {own(1), own(9)}, there.port()) : dial_all(on, {own(1)}, there.port());
     REQUIRE(made);
-    CHECK(made->address == ip("127.0.0.1"));
+    CHECK(made->address == ip(own(1)));
     CHECK(made->attempts == 1);
     CHECK(made->socket.remote_endpoint().port() == there.port());
     CHECK(option(made->socket, IPPROTO_TCP, TCP_NODELAY) != 0);
@@ -108,66 +115,66 @@ TEST_CASE("a dialled socket is ready for a tunnel") {
 TEST_CASE("refused, unreachable, and which of them counts") {
   loop on;
   const auto port = closed_port(on);
-  const auto one = dial_all(on, {"127.0.0.1"}, port);
+  const auto one = dial_all(on, {own(1)}, port);
   REQUIRE_FALSE(one);
   CHECK(one.error().reason == core::reason::connect_refused);
-  CHECK(one.error().detail == "127.0.0.1: Connection refused");
+  CHECK(one.error().detail == own(1) + ": Connection refused");
   CHECK(one.error().attempts == 1);
 
   const auto before = clock::now();
-  const auto many = dial_all(on, {"127.0.0.1", "127.0.0.2", "127.0.0.3"}, port, {.attempt_delay = 30s});
+  const auto many = dial_all(on, {own(1), own(2), own(3)}, port, {.attempt_delay = 30s});
   CHECK(clock::now() - before < 20s);  // a refusal starts the next attempt at once
   CHECK(many.error().reason == core::reason::connect_refused);
   CHECK(many.error().attempts == 3);
-  CHECK(many.error().detail.find("127.0.0.3") != std::string::npos);
+  CHECK(many.error().detail.find(own(3)) != std::string::npos);
 
   // TCP to a broadcast address has no route, wherever the machine stands.
   CHECK(dial_all(on, {"255.255.255.255"}, port).error().reason == core::reason::connect_unreachable);
-  CHECK(dial_all(on, {"255.255.255.255", "127.0.0.1"}, port).error().reason == core::reason::connect_refused);
+  CHECK(dial_all(on, {"255.255.255.255", own(1)}, port).error().reason == core::reason::connect_refused);
   CHECK(dial_all(on, {}, port).error().reason == core::reason::connect_failed);
 }
 
 TEST_CASE("the next address is tried when one fails, and the failed one is dialled last for a while") {
   loop on;
-  origin there(on, "127.0.0.2");
+  origin there(on, own(2));
   dead_addresses dead;
-  const auto first = dial_all(on, {"127.0.0.1", "127.0.0.2"}, there.port(), {.attempt_delay = 30s}, &dead);
+  const auto first = dial_all(on, {own(1), own(2)}, there.port(), {.attempt_delay = 30s}, &dead);
   REQUIRE(first);
-  CHECK(first->address == ip("127.0.0.2"));
+  CHECK(first->address == ip(own(2)));
   CHECK(first->attempts == 2);
-  CHECK(dead.contains(ip("127.0.0.1"), there.port(), clock::now()));
-  const auto second = dial_all(on, {"127.0.0.1", "127.0.0.2"}, there.port(), {}, &dead);
+  CHECK(dead.contains(ip(own(1)), there.port(), clock::now()));
+  const auto second = dial_all(on, {own(1), own(2)}, there.port(), {}, &dead);
   REQUIRE(second);
   CHECK(second->attempts == 1);
 
   // Alone it is dialled all the same, and alive again it loses its mark.
-  origin back(on, "127.0.0.1", there.port());
-  CHECK(dial_all(on, {"127.0.0.1"}, there.port(), {}, &dead));
-  CHECK_FALSE(dead.contains(ip("127.0.0.1"), there.port(), clock::now()));
+  origin back(on, own(1), there.port());
+  CHECK(dial_all(on, {own(1)}, there.port(), {}, &dead));
+  CHECK_FALSE(dead.contains(ip(own(1)), there.port(), clock::now()));
 }
 
 TEST_CASE("an address that does not answer is overtaken, closed and remembered") {
   loop on;
-  origin there(on, "127.0.0.2");
-  black_hole hole(on, "127.0.0.1", there.port());
+  origin there(on, own(2));
+  black_hole hole(on, own(1), there.port());
   dead_addresses dead;
   const auto descriptors = open_descriptors();
   {
-    const auto made = dial_all(on, {"127.0.0.1", "127.0.0.2"}, there.port(), {.attempt_delay = 50ms}, &dead);
+    const auto made = dial_all(on, {own(1), own(2)}, there.port(), {.attempt_delay = 50ms}, &dead);
     REQUIRE(made);
-    CHECK(made->address == ip("127.0.0.2"));
+    CHECK(made->address == ip(own(2)));
     CHECK(made->attempts == 2);
     CHECK(open_descriptors() == descriptors + 1);
   }
-  CHECK(dead.contains(ip("127.0.0.1"), there.port(), clock::now()));
-  CHECK(dial_all(on, {"127.0.0.1", "127.0.0.2"}, there.port(), {.attempt_delay = 30s}, &dead)->attempts == 1);
+  CHECK(dead.contains(ip(own(1)), there.port(), clock::now()));
+  CHECK(dial_all(on, {own(1), own(2)}, there.port(), {.attempt_delay = 30s}, &dead)->attempts == 1);
 }
 
 TEST_CASE("nothing is dialled beyond what is needed") {
   loop on;
-  origin first(on, "127.0.0.1");
-  origin second(on, "127.0.0.2", first.port());
-  const auto made = dial_all(on, {"127.0.0.1", "127.0.0.2"}, first.port(), {.attempt_delay = 30s});
+  origin first(on, own(1));
+  origin second(on, own(2), first.port());
+  const auto made = dial_all(on, {own(1), own(2)}, first.port(), {.attempt_delay = 30s});
   REQUIRE(made);
   on.for_a_while(20ms);
   CHECK(first.has_visitor());
@@ -176,18 +183,17 @@ TEST_CASE("nothing is dialled beyond what is needed") {
 
 TEST_CASE("the limit holds, for one address and for many") {
   loop on;
-  black_hole first(on, "127.0.0.1");
-  black_hole second(on, "127.0.0.2", first.port());
+  black_hole first(on, own(1));
+  black_hole second(on, own(2), first.port());
   const auto descriptors = open_descriptors();
   dead_addresses dead;
   const auto before = clock::now();
-  const auto one = dial_all(on, {"127.0.0.1"}, first.port(), {.timeout = 200ms}, &dead);
+  const auto one = dial_all(on, {own(1)}, first.port(), {.timeout = 200ms}, &dead);
   REQUIRE_FALSE(one);
   CHECK(one.error().reason == core::reason::connect_timeout);
   CHECK(clock::now() - before >= 200ms);
-  CHECK(dead.contains(ip("127.0.0.1"), first.port(), clock::now()));
-  const auto both =
-      dial_all(on, {"127.0.0.1", "127.0.0.2"}, first.port(), {.timeout = 300ms, .attempt_delay = 10ms});
+  CHECK(dead.contains(ip(own(1)), first.port(), clock::now()));
+  const auto both = dial_all(on, {own(1), own(2)}, first.port(), {.timeout = 300ms, .attempt_delay = 10ms});
   REQUIRE_FALSE(both);
   CHECK(both.error().reason == core::reason::connect_timeout);
   CHECK(both.error().attempts == 2);
@@ -195,9 +201,9 @@ TEST_CASE("the limit holds, for one address and for many") {
   CHECK(open_descriptors() == descriptors);
 
   // Of a refusal and a silence the silence is reported: a path may exist there.
-  const auto mixed = dial_all(on, {"127.0.0.3", "127.0.0.1"}, first.port(), {.timeout = 200ms});
+  const auto mixed = dial_all(on, {own(3), own(1)}, first.port(), {.timeout = 200ms});
   CHECK(mixed.error().reason == core::reason::connect_timeout);
-  CHECK(mixed.error().detail.find("127.0.0.3: Connection refused") != std::string::npos);
+  CHECK(mixed.error().detail.find(own(3) + ": Connection refused") != std::string::npos);
 }
 
 TEST_CASE("a process without free descriptors says so") {
@@ -210,27 +216,27 @@ TEST_CASE("a process without free descriptors says so") {
   rlimit none = was;
   none.rlim_cur = static_cast<rlim_t>(next);
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-  const auto one = dial_all(on, {"127.0.0.1"}, there.port());
-  const auto many = dial_all(on, {"127.0.0.1", "127.0.0.2"}, there.port());
+  const auto one = dial_all(on, {own(1)}, there.port());
+  const auto many = dial_all(on, {own(1), own(2)}, there.port());
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &was) == 0);
   REQUIRE_FALSE(one);
   CHECK(one.error().reason == core::reason::out_of_descriptors);
   REQUIRE_FALSE(many);
   CHECK(many.error().reason == core::reason::out_of_descriptors);
-  CHECK(dial_all(on, {"127.0.0.1"}, there.port()));
+  CHECK(dial_all(on, {own(1)}, there.port()));
 }
 
 TEST_CASE("a caller that is cancelled leaves no socket behind") {
   for (const bool many : {false, true}) {
     loop on;
-    black_hole first(on, "127.0.0.1");
-    black_hole second(on, "127.0.0.2", first.port());
+    black_hole first(on, own(1));
+    black_hole second(on, own(2), first.port());
     const auto descriptors = open_descriptors();
     asio::cancellation_signal stop;
     std::optional<dial_result> result;
     bool ended = false;
-    std::vector<core::ip_address> addresses{ip("127.0.0.1")};
-    if (many) addresses.push_back(ip("127.0.0.2"));
+    std::vector<core::ip_address> addresses{ip(own(1))};
+    if (many) addresses.push_back(ip(own(2)));
     asio::co_spawn(on.context,
                    loop::keep(dial(on.context, on.wheel, addresses, first.port(),
                                    {.timeout = 0ms, .attempt_delay = 1ms}),
@@ -250,10 +256,10 @@ TEST_CASE("the loop may end in the middle of a dial") {
     std::optional<dial_result> result;
     {
       loop on;
-      black_hole first(on, "127.0.0.1");
-      black_hole second(on, "127.0.0.2", first.port());
-      std::vector<core::ip_address> addresses{ip("127.0.0.1")};
-      if (many) addresses.push_back(ip("127.0.0.2"));
+      black_hole first(on, own(1));
+      black_hole second(on, own(2), first.port());
+      std::vector<core::ip_address> addresses{ip(own(1))};
+      if (many) addresses.push_back(ip(own(2)));
       asio::co_spawn(
           on.context,
           loop::keep(dial(on.context, on.wheel, addresses, first.port(), {.attempt_delay = 1ms}), result),
@@ -287,9 +293,9 @@ TEST_CASE("both families: IPv6 first, IPv4 where IPv6 is closed") {
 
 TEST_CASE("many dials at a time") {
   loop on;
-  origin there(on, "127.0.0.2");
+  origin there(on, own(2));
   dead_addresses dead;
-  const std::vector<core::ip_address> addresses{ip("127.0.0.1"), ip("127.0.0.2")};
+  const std::vector<core::ip_address> addresses{ip(own(1)), ip(own(2))};
   std::vector<std::optional<dial_result>> results(100);
   for (auto& result : results)
     asio::co_spawn(on.context,
@@ -299,18 +305,18 @@ TEST_CASE("many dials at a time") {
       [&] { return std::ranges::all_of(results, [](const auto& result) { return result.has_value(); }); });
   for (const auto& result : results) {
     REQUIRE(*result);
-    CHECK((*result)->address == ip("127.0.0.2"));
+    CHECK((*result)->address == ip(own(2)));
   }
 }
 
 TEST_CASE("a socket that met itself is known") {
   loop on;
-  tcp_socket socket(on.context.get_executor(), endpoint_of(ip("127.0.0.1"), 0));
+  tcp_socket socket(on.context.get_executor(), endpoint_of(ip(own(1)), 0));
   const auto itself = socket.local_endpoint();
   socket.connect(itself);  // simultaneous open
   CHECK(connected_to_itself(socket, itself.port()));
   origin there(on);
-  const auto other = dial_all(on, {"127.0.0.1"}, there.port());
+  const auto other = dial_all(on, {own(1)}, there.port());
   REQUIRE(other);
   CHECK_FALSE(connected_to_itself(other->socket, there.port()));
 }
