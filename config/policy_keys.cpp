@@ -148,7 +148,7 @@ constexpr key_row<exception_draft> exception_table[]{
          return expected_but_found(v, "a list of at least one host", e);
        }
        for (const auto& item : v.items) {
-         if (auto host = read_host(item, false, e)) d.exception.hosts.push_back(std::move(*host));
+         if (const auto host = read_host(item, false, e)) d.exception.hosts.push_back(*host);
        }
      }},
     {"literal", "true or false", "false",
@@ -221,7 +221,7 @@ std::optional<allowlist::rule> finish(rule_draft& draft, const node& item, bool 
       errors.add(draft.apex->at, draft.apex->text, "`apex` belongs beside a wildcard `host`");
     }
     pattern->apex = draft.apex_value;
-    draft.rule.what = std::move(*pattern);
+    draft.rule.what = *pattern;
   }
   return std::move(draft.rule);
 }

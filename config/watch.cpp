@@ -164,6 +164,7 @@ bool file_watch::changed() {
   for (int round = 0; round < 8; ++round) {
     arm();
     std::vector<std::string> look;
+    look.reserve(paths_.size());
     for (const auto& path : paths_) look.push_back(follow(path).identity);
     const bool stable = look == now;
     now = std::move(look);
