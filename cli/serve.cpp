@@ -51,7 +51,7 @@ log::options log_options(const config::log_settings& settings) {
   log::options out;
   out.file = settings.file;
   out.syslog = settings.syslog;
-  out.standard_output = settings.file.empty() && !settings.syslog;
+  out.standard_output = settings.to_standard_output();
   out.blocked = settings.blocked;
   out.format = settings.format == config::log_format::json   ? log::format::json
                : settings.format == config::log_format::text ? log::format::text

@@ -188,8 +188,10 @@ std::vector<setting_row> make_rows() {
          return "those of /etc/resolv.conf, read again when it changes";
        }},
       flag<EXEAT_AT(dns.hosts_file)>("dns.hosts_file", "Whether /etc/hosts answers first (c-ares)."),
-      duration<EXEAT_AT(dns.timeout), 50, 60'000>("dns.timeout",
-                                                  "How long one try at one name server may take (c-ares)."),
+      duration<EXEAT_AT(dns.timeout), 50, 60'000>(
+          "dns.timeout",
+          "How long the first try at a name server may take; less where all tries would not fit into "
+          "`timeouts.dns` (c-ares)."),
       count<EXEAT_AT(dns.tries), 1, 10>("dns.tries", "Tries per name server (c-ares)."),
       count<EXEAT_AT(dns.cache_entries), 0, 1'000'000>("dns.cache_entries",
                                                        "Names kept per worker; 0: no cache."),

@@ -18,8 +18,8 @@ std::chrono::milliseconds try_timeout(const dns_channel::options& options) {
   // c-ares doubles it with every round over the servers: 1 + 2 + 4 + ...
   const auto rounds = (std::size_t{1} << std::clamp(options.tries, 1U, 8U)) - 1;
   const auto shares = static_cast<std::int64_t>(std::max<std::size_t>(options.servers.size(), 1) * rounds);
-  return std::clamp(options.timeout * 9 / 10 / shares, std::chrono::milliseconds(20),
-                    std::chrono::milliseconds(60000));
+  return std::max(std::min(options.timeout * 9 / 10 / shares, options.try_timeout),
+                  std::chrono::milliseconds(20));
 }
 
 }  // namespace

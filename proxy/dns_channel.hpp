@@ -29,8 +29,9 @@ struct dns_reply_slot {
 class dns_channel {
  public:
   struct options {
-    std::vector<name_server> servers;         ///< in order of preference; not empty
-    std::chrono::milliseconds timeout{5000};  ///< all tries on all servers fit into nine tenths of it
+    std::vector<name_server> servers;             ///< in order of preference; not empty
+    std::chrono::milliseconds timeout{5000};      ///< all tries on all servers fit into nine tenths of it
+    std::chrono::milliseconds try_timeout{2000};  ///< of the first try at a server, at most
     unsigned tries = 2;
   };
 

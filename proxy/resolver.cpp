@@ -193,8 +193,10 @@ resolver::state::~state() {
 
 void resolver::state::open_channel() {
   if (options.servers.empty()) servers = servers_of_resolv_conf(read_file(resolv_conf.path()));
-  auto opened =
-      dns_channel::open(context, {.servers = servers, .timeout = options.timeout, .tries = options.tries});
+  auto opened = dns_channel::open(context, {.servers = servers,
+                                            .timeout = options.timeout,
+                                            .try_timeout = options.try_timeout,
+                                            .tries = options.tries});
   if (!opened) throw std::runtime_error(opened.error());
   if (channel && !channel->idle()) retired.push_back(std::move(channel));
   channel = std::move(*opened);

@@ -26,6 +26,8 @@ struct resolver_options {
   bool hosts_file = true;
   /// Of one look-up as a whole, over all servers and tries.
   std::chrono::milliseconds timeout{5000};
+  /// Of the first try at a server, at most; shorter where all tries would not fit into `timeout`.
+  std::chrono::milliseconds try_timeout{2000};
   unsigned tries = 2;
   std::size_t cache_entries = 4096;
   /// Answers live in the cache for their TTL, clamped.

@@ -16,11 +16,12 @@ resolver_options options_of(const config::dns_settings& dns, const config::timeo
   for (const auto& server : dns.servers) out.servers.push_back(config::to_string(server));
   out.hosts_file = dns.hosts_file;
   out.timeout = timeouts.dns;
+  out.try_timeout = dns.timeout;
   out.tries = dns.tries;
   out.cache_entries = dns.cache_entries;
-  out.min_ttl = std::chrono::duration_cast<std::chrono::seconds>(dns.min_ttl);
-  out.max_ttl = std::chrono::duration_cast<std::chrono::seconds>(dns.max_ttl);
-  out.negative_ttl = std::chrono::duration_cast<std::chrono::seconds>(dns.negative_ttl);
+  out.min_ttl = dns.min_ttl;
+  out.max_ttl = dns.max_ttl;
+  out.negative_ttl = dns.negative_ttl;
   return out;
 }
 
