@@ -31,6 +31,7 @@ def test_each_reason_everywhere_the_same(exeat, target, reason):
     assert "error=http_request_denied" in answer.fields["proxy-status"].replace(" ", "")
     assert reason.encode() in answer.body and record["decision"].encode() in answer.body
     assert eventually(lambda: proxy.metric("exeat_decisions_total", phase="agent", verdict="deny", reason=reason) == 1)
+    assert eventually(lambda: proxy.blocked_file.exists() and "\n" in proxy.blocked_file.read_text())
     blocked = [json.loads(line) for line in proxy.blocked_file.read_text().splitlines()]
     assert [b["decision"] for b in blocked] == [record["decision"]]
 

@@ -141,6 +141,7 @@ def test_a_dead_address_is_passed_over(exeat, dns, origin):
     proxy = exeat(allow(server.port, addresses=[loopback(cidr="127.0.0.0/30")]))
     for _ in range(4):
         assert connect(proxy, f"{HOST}:{server.port}").status == 200
+    assert eventually(lambda: len(proxy.log(event="decision")) == 4)
     assert {r["address"] for r in proxy.log(event="decision")} == {"127.0.0.1"}
 
 
