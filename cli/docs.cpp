@@ -5,6 +5,8 @@
 #include "cli/commands.hpp"
 #include "config/builtin_policy.hpp"
 #include "config/reference.hpp"
+#include "log/fields.hpp"
+#include "metrics/table.hpp"
 
 namespace exeat::cli {
 
@@ -17,13 +19,17 @@ int run_docs(const std::string& page) {
     fmt::print("{}", config::reason_codes_page());
   } else if (page == "command-line") {
     fmt::print("{}", command_line_page());
+  } else if (page == "log") {
+    fmt::print("{}", log::log_reference());
+  } else if (page == "metrics") {
+    fmt::print("{}", metrics::metrics_reference());
   } else if (page == "builtin-policy") {
     fmt::print("{}", config::builtin_policy_text());
   } else {
-    fmt::print(
-        stderr,
-        "exeat docs: no page `{}`: configuration, policy, reason-codes, command-line, builtin-policy\n",
-        config::printable(page));
+    fmt::print(stderr,
+               "exeat docs: no page `{}`: configuration, policy, reason-codes, command-line, log, metrics, "
+               "builtin-policy\n",
+               config::printable(page));
     return exit_error;
   }
   return exit_ok;

@@ -48,7 +48,7 @@ On a terminal (`format: automatic` or `text`) a line is short and in local time;
 
 ```
 12:03:44 DENY  agent    CONNECT evil.example:443  no-rule  (0N6M4ZVY5F3QK)
-12:03:45 ALLOW agent    CONNECT api.anthropic.com:443  agent/allow/0  (0N6M4ZVY5F3QM)
+12:03:45 ALLOW agent    CONNECT api.anthropic.com:443  agent/api.anthropic.com:443  (0N6M4ZVY5F3QM)
 12:03:59 CLOSE agent    CONNECT api.anthropic.com:443  1.2 KiB up, 83.0 KiB down, 14.2 s  (0N6M4ZVY5F3QM)
 ```
 
