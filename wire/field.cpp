@@ -140,7 +140,7 @@ std::expected<connection_options, fault> read_connection(field_list& fields,
 bool authenticates_connection(std::string_view value) noexcept {
   std::string_view element;
   while (next_element(value, element)) {
-    const auto scheme = element.substr(0, element.find(' '));
+    const auto scheme = element.substr(0, element.find_first_of(" \t"));
     if (same_text(scheme, "NTLM") || same_text(scheme, "Negotiate")) return true;
   }
   return false;

@@ -421,6 +421,7 @@ TEST_CASE("persistence, expectation, upgrade") {
   CHECK(refusal("CONNECT h:1 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n") ==
         "bad-upgrade");
   CHECK(of("Authorization: NTLM TlRM\r\n").get().connection_auth);
+  CHECK(of("Authorization: NTLM\tTlRM\r\n").get().connection_auth);
   CHECK(of("Authorization: negotiate\r\n").get().connection_auth);
   CHECK_FALSE(of("Authorization: Basic NTLM\r\n").get().connection_auth);
 }
