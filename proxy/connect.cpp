@@ -16,6 +16,8 @@
 namespace exeat::proxy {
 namespace {
 
+constexpr std::string_view cut_by_drain = "drain_timeout has passed";
+
 std::string_view version_text(std::uint16_t version) noexcept {
   switch (version) {
     case 0x0304:
@@ -59,7 +61,10 @@ task<void> session::serve_connect() {
   }
 
   auto path = co_await open_path(worker_, record.policy, head_.to, record.timing);
-  if (aborted_) co_return;
+  if (aborted_) {
+    record_failure(record, event::kind::decision, core::reason::draining, cut_by_drain);
+    co_return;
+  }
   if (!path) {
     co_await refuse_path(record, path.error(), refusal);
     co_return;
@@ -76,6 +81,15 @@ task<void> session::serve_connect() {
   buffer_.consume(parser_.size());  // what is left was sent in advance, and is the tunnel's
   if (co_await write_all(answer)) {
     origin_in_use_ = nullptr;
+    if (aborted_) {
+      record_failure(record, event::kind::close, core::reason::draining, cut_by_drain);
+    } else if (timed_out_) {
+      record_failure(record, event::kind::close, core::reason::idle_timeout,
+                     "the client does not take the 200");
+    } else {
+      record_failure(record, event::kind::close, core::reason::client_closed,
+                     "the client was gone before the 200");
+    }
     co_return;
   }
 
@@ -85,7 +99,10 @@ task<void> session::serve_connect() {
   peeked seen;
   if (!any) co_await peek(record, seen);
   origin_in_use_ = nullptr;
-  if (aborted_) co_return;
+  if (aborted_) {
+    record_failure(record, event::kind::close, core::reason::draining, cut_by_drain);
+    co_return;
+  }
   if (seen.reason != core::reason::allowed) {
     auto end = record.to_event(event::kind::close);
     end.verdict = audit ? outcome::would_deny : outcome::deny;
@@ -112,7 +129,7 @@ task<void> session::peek(const request_record& record, peeked& seen) {
     if (!buffer_.empty()) status = parser.feed(octets(buffer_.data()));
     if (status != wire::hello_status::need_more) break;
     const auto [error, count] = co_await read_some();
-    if (count != 0) continue;
+    if (count != 0 && !timed_out_) continue;
     deadline_.disarm();
     if (timed_out_) {
       seen.reason = core::reason::client_hello_timeout;

@@ -62,6 +62,7 @@ http_exchange::http_exchange(session& session, request_record record)
       record_(std::move(record)),
       to_(session.head_.to),
       key_{record_.slot, core::to_string(session.head_.to)},
+      pool_generation_(worker_.upstreams().generation()),
       log_soon_(worker_.wheel(), &http_exchange::log_soon_passed, this),
       pump_ended_(worker_.context().get_executor()) {
   const auto& head = session_.head_;
@@ -85,9 +86,8 @@ http_exchange::~http_exchange() {
 }
 
 task<bool> http_exchange::run() {
-  session_.timed_out_ = false;
-  log_soon_.arm(log_soon);
   if (const auto ended = co_await connect()) co_return *ended;
+  log_soon_.arm(log_soon);  // not before: the guard may still refuse it
   worker_.counters().http_request(record_.slot);
 
   auto result = answer::failed;
@@ -121,11 +121,17 @@ task<bool> http_exchange::run() {
 }
 
 task<std::optional<bool>> http_exchange::connect() {
-  pool_generation_ = worker_.upstreams().generation();
+  // Of a first try nothing may reach into the second one: its socket goes, and look-up and dial have limits
+  // of their own.
+  session_.origin_in_use_ = nullptr;
+  session_.deadline_.disarm();
+  session_.timed_out_ = false;
   from_pool_ = false;
   origin_.reset();
-  if (session_.bound_origin_ && session_.bound_key_ == key_) {
+  if (session_.bound_origin_ && session_.bound_key_ == key_ &&
+      session_.bound_generation_ == pool_generation_ && is_silent(session_.bound_origin_->socket)) {
     // NTLM and Negotiate: the origin knows this client by its connection, so that stays with the client's.
+    // Like a pooled one it does not outlive the policy that checked its address.
     origin_ = std::move(*session_.bound_origin_);
     request_.auth = true;
     from_pool_ = true;
@@ -137,7 +143,10 @@ task<std::optional<bool>> http_exchange::connect() {
   may_retry_ = from_pool_ && request_.repeatable;
   if (!origin_) {
     auto path = co_await open_path(worker_, record_.policy, to_, record_.timing);
-    if (session_.aborted_) co_return false;
+    if (session_.aborted_) {
+      log_end(core::reason::draining, "drain_timeout has passed");
+      co_return false;
+    }
     if (!path) {
       log_soon_.disarm();
       const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
@@ -252,6 +261,7 @@ task<http_exchange::answer> http_exchange::relay_answer(const wire::response_hea
     if (auth) {
       session_.bound_origin_ = std::move(*origin_);
       session_.bound_key_ = key_;
+      session_.bound_generation_ = pool_generation_;
     } else {
       worker_.upstreams().put(key_, std::move(*origin_), pool_generation_);
     }

@@ -91,7 +91,7 @@ class http_exchange {
   std::string request_text_;
   std::string answer_text_;
   std::optional<upstream_connection> origin_;
-  std::uint64_t pool_generation_ = 0;
+  std::uint64_t pool_generation_;  ///< of the policy that decided
   bool from_pool_ = false;
   bool may_retry_ = false;
   std::optional<pooled_buffer> answer_;

@@ -60,12 +60,7 @@ task<void> session::run() {
     co_await serve();
   } catch (const std::exception& e) {
     // Out of memory, in the main. The client sees a reset, the operator a line.
-    auto record = new_record();
-    auto event = record.to_event(event::kind::decision);
-    event.verdict = outcome::error;
-    event.reason = core::reason::internal_error;
-    event.error = e.what();
-    worker_.record(record.slot, event);
+    record_failure(new_record(), event::kind::decision, core::reason::internal_error, e.what());
   }
 }
 
@@ -116,7 +111,7 @@ task<session::read_outcome> session::read_head(bool first) {
       }
     }
     const auto [error, count] = co_await read_some();
-    if (count != 0) continue;
+    if (count != 0 && !timed_out_) continue;
     deadline_.disarm();
     if (aborted_ || (between_requests_ && draining_)) co_return read_outcome::closed;
     if (timed_out_) {
@@ -130,11 +125,7 @@ task<session::read_outcome> session::read_head(bool first) {
       co_return read_outcome::closed;
     }
     if (!buffer_.empty()) {
-      auto record = new_record();
-      auto event = record.to_event(event::kind::decision);
-      event.verdict = outcome::error;
-      event.reason = core::reason::client_closed;
-      worker_.record(record.slot, event);
+      record_failure(new_record(), event::kind::decision, core::reason::client_closed, {});
     }
     co_return read_outcome::closed;
   }
@@ -208,6 +199,15 @@ task<void> session::refuse(request_record& record, refusal_detail detail) {
                           .http_minor = detail.minor});
   if (co_await write_all(answer)) co_return;
   if (detail.close) co_await close_slowly();
+}
+
+void session::record_failure(const request_record& record, enum event::kind kind, core::reason reason,
+                             std::string_view error) {
+  auto event = record.to_event(kind);
+  event.verdict = outcome::error;
+  event.reason = reason;
+  event.error = error;
+  worker_.record(record.slot, event);
 }
 
 task<void> session::refuse_bad_head() {
@@ -291,6 +291,9 @@ void session::arm(std::chrono::milliseconds after) noexcept {
 void session::deadline_passed(void* self) noexcept {
   auto& s = *static_cast<session*>(self);
   s.timed_out_ = true;
+  // Of an operation that has just completed a cancel wakes nobody, and its coroutine may begin another one:
+  // so again, until somebody disarms.
+  s.deadline_.arm(timer_wheel::tick);
   error_code ignored;
   s.client_.cancel(ignored);
   if (s.origin_in_use_ != nullptr) s.origin_in_use_->cancel(ignored);

@@ -62,6 +62,9 @@ class session final : public live_session {
   task<void> refuse_path(request_record& record, const path_failure& failure, refusal_detail detail);
   /// Sends the refusal, counts and logs it. The connection is closed afterwards where the detail says so.
   task<void> refuse(request_record& record, refusal_detail detail);
+  /// The line of a request that ended without an answer of ours, or of a tunnel that never was one.
+  void record_failure(const request_record& record, enum event::kind kind, core::reason reason,
+                      std::string_view error);
   task<void> refuse_bad_head();
   task<void> answer_probe();
 
@@ -100,9 +103,11 @@ class session final : public live_session {
   wire::request_parser parser_;
   wire::request_head head_;
   deadline deadline_;
-  /// An origin connection that NTLM or Negotiate has tied to this client, and what it leads to.
+  /// An origin connection that NTLM or Negotiate has tied to this client, what it leads to, and the pool's
+  /// generation when it was dialled.
   std::optional<upstream_connection> bound_origin_;
   upstream_key bound_key_;
+  std::uint64_t bound_generation_ = 0;
   tcp_socket* origin_in_use_ = nullptr;  ///< cancelled with client_ when a deadline passes
   bool timed_out_ = false;
   bool between_requests_ = false;

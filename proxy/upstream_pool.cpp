@@ -7,15 +7,12 @@
 #include <utility>
 
 namespace exeat::proxy {
-namespace {
 
 bool is_silent(tcp_socket& socket) noexcept {
   char octet = 0;
   return ::recv(socket.native_handle(), &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
          (errno == EAGAIN || errno == EWOULDBLOCK);
 }
-
-}  // namespace
 
 std::size_t hash_value(const upstream_key& key) noexcept {
   return std::hash<std::string>{}(key.origin) * 31 + static_cast<std::size_t>(key.phase);
@@ -43,7 +40,7 @@ std::optional<upstream_connection> upstream_pool::take(const upstream_key& key) 
 }
 
 void upstream_pool::put(const upstream_key& key, upstream_connection connection, std::uint64_t generation) {
-  if (generation != generation_ || size_ >= options_.total) return;
+  if (generation != generation_ || size_ >= options_.total || options_.per_key == 0) return;
   auto& connections = idle_[key];
   if (connections.size() >= options_.per_key) return;
   connections.emplace_back(*this, key, std::move(connection));

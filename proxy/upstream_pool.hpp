@@ -28,6 +28,10 @@ struct upstream_connection {
   core::ip_address address;
 };
 
+/// Nothing has come that nobody asked for, neither octets nor a FIN: the next answer will be the answer to
+/// the next request.
+bool is_silent(tcp_socket& socket) noexcept;
+
 /// Not thread-safe: lives on its worker's thread.
 class upstream_pool {
  public:
