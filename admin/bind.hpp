@@ -1,11 +1,10 @@
 // Listening sockets of the admin endpoints.
 #pragma once
-#include <sys/types.h>
-
 #include <expected>
 #include <string>
 
 #include "config/settings.hpp"
+#include "config/unix_listen.hpp"
 
 namespace exeat::admin {
 
@@ -14,7 +13,7 @@ namespace exeat::admin {
 class bound_socket {
  public:
   bound_socket() = default;
-  bound_socket(int fd, config::endpoint endpoint) noexcept;
+  bound_socket(int fd, config::endpoint endpoint, config::socket_file file = {}) noexcept;
   bound_socket(bound_socket&& other) noexcept;
   bound_socket& operator=(bound_socket&& other) noexcept;
   ~bound_socket();
@@ -25,8 +24,7 @@ class bound_socket {
  private:
   int fd_ = -1;
   config::endpoint endpoint_;
-  ::dev_t device_ = 0;  // of the socket file
-  ::ino_t inode_ = 0;
+  config::socket_file file_;
 };
 
 /// Binds and listens. A unix path gets its mode before anybody can connect; a socket file that nobody listens

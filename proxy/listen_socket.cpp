@@ -6,18 +6,19 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 namespace exeat::proxy {
 namespace {
 
 constexpr int backlog = 4096;
+constexpr std::string_view way_out =
+    ": stop it, or choose another address (`listeners:` in exeat.yaml, or --listen PHASE=ADDRESS)";
 
 struct raw_address {
   sockaddr_storage storage{};
@@ -64,9 +65,8 @@ std::string failure(const config::listener& listener, std::string_view what, int
   auto text = fmt::format("cannot {} {} for phase {}: {}", what, config::to_string(listener.endpoint),
                           listener.phase, std::strerror(error));
   if (error == EADDRINUSE) {
-    text +=
-        "; another process (perhaps another exeat) listens there already: stop it, or choose another address "
-        "(`listeners:` in exeat.yaml, or --listen PHASE=ADDRESS)";
+    text += "; another process, perhaps another exeat, listens there already";
+    text += way_out;
   } else if (error == EACCES) {
     text += "; ports below 1024 need CAP_NET_BIND_SERVICE";
   } else if (error == EADDRNOTAVAIL) {
@@ -77,7 +77,7 @@ std::string failure(const config::listener& listener, std::string_view what, int
 
 std::expected<bound_listener, std::string> bind_tcp(const config::listener& listener,
                                                     const config::tcp_endpoint& at, unsigned workers) {
-  bound_listener out{listener, at, {}};
+  bound_listener out{listener, at, {}, {}};
   auto port = at.port;
   const auto fail = [&](std::string_view what) {
     auto text = failure(listener, what, errno);
@@ -105,53 +105,18 @@ std::expected<bound_listener, std::string> bind_tcp(const config::listener& list
   return out;
 }
 
-// True where the path may be bound: nothing there, or a socket that nobody answers on.
-std::expected<void, std::string> clear_path(const config::listener& listener, const std::string& path,
-                                            const sockaddr_un& address) {
-  struct stat status{};
-  if (::lstat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT) return {};
-    return std::unexpected(failure(listener, "look at", errno));
-  }
-  if (!S_ISSOCK(status.st_mode)) {
-    return std::unexpected(fmt::format(
-        "cannot listen on {} for phase {}: a file that is no socket stands there", path, listener.phase));
-  }
-  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool answered = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  ::close(probe);
-  if (answered) return std::unexpected(failure(listener, "listen on", EADDRINUSE));
-  ::unlink(path.c_str());
-  return {};
-}
-
 std::expected<bound_listener, std::string> bind_unix(const config::listener& listener,
                                                      const config::unix_endpoint& at, unsigned workers) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (at.path.size() >= sizeof address.sun_path) {
-    return std::unexpected(fmt::format("cannot listen on {}: the path is longer than {} octets", at.path,
-                                       sizeof address.sun_path - 1));
-  }
-  std::memcpy(address.sun_path, at.path.data(), at.path.size());
-  if (auto clear = clear_path(listener, at.path, address); !clear) return std::unexpected(clear.error());
-
-  bound_listener out{listener, at, {}};
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return std::unexpected(failure(listener, "open a socket on", errno));
-  out.descriptors.push_back(fd);
-  // The file is made with the mode of the socket's inode less the umask; nobody gets in before listen()
-  // anyway.
-  ::fchmod(fd, at.mode);
-  const bool bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-                     ::chmod(at.path.c_str(), at.mode) == 0 && ::listen(fd, backlog) == 0;
-  if (!bound) {
-    auto text = failure(listener, "listen on", errno);
-    close_listener(out);
+  auto listening = config::listen_on(at, backlog);
+  if (!listening) {
+    auto text = fmt::format("cannot listen on {} for phase {}: {}", config::to_string(at), listener.phase,
+                            listening.error().text);
+    if (listening.error().error == EADDRINUSE) text += way_out;
     return std::unexpected(std::move(text));
   }
+  bound_listener out{listener, at, {listening->fd}, std::move(listening->file)};
   for (unsigned i = 1; i < workers; ++i) {
-    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    const int copy = ::fcntl(listening->fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0) {
       auto text = failure(listener, "share", errno);
       close_listener(out);
@@ -172,11 +137,9 @@ std::expected<bound_listener, std::string> bind_listener(const config::listener&
 
 void close_listener(bound_listener& listener) noexcept {
   for (const int fd : listener.descriptors) ::close(fd);
-  const bool was_bound = !listener.descriptors.empty();
   listener.descriptors.clear();
-  if (const auto* at = std::get_if<config::unix_endpoint>(&listener.bound); at != nullptr && was_bound) {
-    ::unlink(at->path.c_str());
-  }
+  listener.file.remove();
+  listener.file = {};
 }
 
 }  // namespace exeat::proxy

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "config/unix_listen.hpp"
 
 namespace exeat::proxy {
 
@@ -15,15 +16,15 @@ struct bound_listener {
   config::endpoint bound;  ///< with the port that the kernel chose
   /// One per worker, each the worker's own.
   std::vector<int> descriptors;
+  config::socket_file file;  ///< of a unix path
 };
 
 /// Binds for `workers` workers. The first socket of a TCP address binds without SO_REUSEPORT, so that a
 /// second process of ours fails with EADDRINUSE instead of silently sharing traffic under another policy; the
-/// others join it. A unix path gets its mode before anybody can connect; a stale socket file is replaced, one
-/// that answers or is no socket is an error. The error is a sentence with the fix.
+/// others join it. A unix path as config::listen_on has it. The error is a sentence with the fix.
 std::expected<bound_listener, std::string> bind_listener(const config::listener& listener, unsigned workers);
 
-/// Closes the descriptors and removes a unix path.
+/// Closes the descriptors that nobody took and removes the socket file where it is still ours.
 void close_listener(bound_listener& listener) noexcept;
 
 }  // namespace exeat::proxy
