@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "config/paths.hpp"
+#include "core/host_name.hpp"
 
 namespace exeat::config {
 namespace {
@@ -50,6 +51,20 @@ void read_token_file(endpoint_draft& into, const node& value, error_list& errors
   if (auto path = read_text(value, "the path of a file", 4095, errors)) into.token_file = std::move(*path);
 }
 
+void read_allowed_hosts(endpoint_draft& into, const node& value, error_list& errors) {
+  static constexpr std::string_view wanted = "a list of host names such as [metrics.corp.example]";
+  if (value.kind != node_kind::sequence) return expected_but_found(value, wanted, errors);
+  for (const auto& item : value.items) {
+    if (item.kind != node_kind::scalar) {
+      expected_but_found(item, "a host name", errors);
+    } else if (auto name = core::host_name::parse(item.text)) {
+      into.allowed_hosts.emplace_back(name->view());
+    } else {
+      errors.add(item.at, item.text, "expected a host name without a port or a wildcard");
+    }
+  }
+}
+
 constexpr key_row<endpoint_draft> address_row{"address", "ADDRESS:PORT", "one of `address` and `unix`",
                                               "An IP address (IPv6 in brackets) and a port; port 0 lets the "
                                               "kernel choose one, which the ready line shows.",
@@ -73,7 +88,13 @@ constexpr key_row<endpoint_draft> admin_table[]{
     {"reload_token_file", "path", "none",
      "A file with the bearer token (16 characters or more) that `POST /-/reload` wants here. Without it, "
      "only the control socket reloads.",
-     read_token_file}};
+     read_token_file},
+    {"allowed_hosts", "list of names", "none",
+     "Names under which clients may ask here (`Host`), besides localhost and IP addresses. A request under "
+     "any "
+     "other name is refused with 421, so that a web page whose name was pointed at this address reads "
+     "nothing.",
+     read_allowed_hosts}};
 constexpr key_row<endpoint_draft> control_table[]{
     {"unix", "path", "required", "The socket that `POST /-/reload` and the subcommands use.", read_socket},
     mode_row};
@@ -157,6 +178,7 @@ void read_admin(settings_draft& into, const node& value, error_list& errors) {
   if (!draft.token_file.empty()) {
     into.settings.reload_token_file = resolve_path(draft.token_file, into.directory);
   }
+  into.settings.admin_hosts = std::move(draft.allowed_hosts);
 }
 
 void read_control(settings_draft& into, const node& value, error_list& errors) {

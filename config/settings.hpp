@@ -107,6 +107,8 @@ struct settings {
   std::optional<endpoint> admin = tcp_endpoint{.port = 9400};
   /// Holds the bearer token that POST /-/reload wants on the admin listener; empty: no reload there.
   std::string reload_token_file;
+  /// Names that `Host` may carry on a TCP admin listener, besides localhost and IP addresses.
+  std::vector<std::string> admin_hosts;
   /// The control socket; empty: none.
   std::optional<unix_endpoint> control = default_control();
   log_settings log;

@@ -36,6 +36,7 @@ struct endpoint_draft {
   ::mode_t mode = 0600;
   std::string phase;
   std::string token_file;
+  std::vector<std::string> allowed_hosts;
 };
 std::span<const key_row<endpoint_draft>> listener_rows() noexcept;
 std::span<const key_row<endpoint_draft>> admin_rows() noexcept;

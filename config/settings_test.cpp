@@ -62,7 +62,7 @@ listeners:
   - {address: "127.0.0.1:3129", phase: agent}
   - {address: "[::1]:0", phase: agent}
   - {unix: a.sock, mode: "0660", phase: mcp-github}
-admin: {unix: /run/admin.sock, mode: "0666", reload_token_file: token}
+admin: {unix: /run/admin.sock, mode: "0666", reload_token_file: token, allowed_hosts: [A.example, b.example.]}
 control: {unix: c.sock, mode: 660}
 log: {file: exeat.log, syslog: true, stdout: true, blocked: /b.log, format: json, rotate_size: 1MiB, rotate_keep: 2}
 dns:
@@ -102,6 +102,7 @@ via: exeat-1
   CHECK(std::get<config::unix_endpoint>(*settings->admin) ==
         config::unix_endpoint{.path = "/run/admin.sock", .mode = 0666});
   CHECK(settings->reload_token_file == "/etc/exeat/token");
+  CHECK(settings->admin_hosts == std::vector<std::string>{"a.example", "b.example"});
   CHECK(*settings->control == config::unix_endpoint{.path = "/etc/exeat/c.sock", .mode = 0660});
   CHECK(settings->log.file == "/etc/exeat/exeat.log");
   CHECK(settings->log.syslog);
