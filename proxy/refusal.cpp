@@ -4,6 +4,8 @@
 
 #include <iterator>
 
+#include "core/safe_text.hpp"
+
 namespace exeat::proxy {
 namespace {
 
@@ -64,9 +66,12 @@ std::size_t utf8_length(std::string_view text) {
   return 0;
 }
 
-// Appends `text` with broken UTF-8 replaced and each octet below 0x80 passed to `ascii(out, octet)`.
-template <class Ascii>
-void append_utf8(std::string& out, std::string_view text, Ascii&& ascii) {
+bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
+// Appends `text` with broken UTF-8 and control characters replaced.
+void append_text(std::string& out, std::string_view text) {
   while (!text.empty()) {
     const auto length = utf8_length(text);
     if (length == 0) {
@@ -74,8 +79,8 @@ void append_utf8(std::string& out, std::string_view text, Ascii&& ascii) {
       text.remove_prefix(1);
       continue;
     }
-    if (length == 1) {
-      ascii(out, text.front());
+    if (is_control(text.front())) {
+      out += '?';
     } else {
       out += text.substr(0, length);
     }
@@ -83,37 +88,14 @@ void append_utf8(std::string& out, std::string_view text, Ascii&& ascii) {
   }
 }
 
-bool is_control(char c) {
-  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-}
-
-void append_text(std::string& out, std::string_view text) {
-  append_utf8(out, text, [](std::string& o, char c) { o += is_control(c) ? '?' : c; });
-}
-
-void append_json_string(std::string& out, std::string_view text) {
-  out += '"';
-  append_utf8(out, text, [](std::string& o, char c) {
-    if (c == '"' || c == '\\') {
-      o += '\\';
-      o += c;
-    } else if (is_control(c)) {
-      fmt::format_to(std::back_inserter(o), "\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      o += c;
-    }
-  });
-  out += '"';
-}
-
 void append_member(std::string& out, std::string_view key, std::string_view value) {
   out += out.empty() ? '{' : ',';
-  append_json_string(out, key);
+  core::append_json_string(out, key);
   out += ':';
   if (value.empty()) {
     out += "null";
   } else {
-    append_json_string(out, value);
+    core::append_json_string(out, value);
   }
 }
 
@@ -133,7 +115,7 @@ std::string json_body(const refusal& refusal) {
   out += ",\"next\":[";
   for (std::size_t i = 0; i < refusal.next.size(); ++i) {
     if (i != 0) out += ',';
-    append_json_string(out, refusal.next[i]);
+    core::append_json_string(out, refusal.next[i]);
   }
   out += "]}\n";
   return out;

@@ -1,7 +1,7 @@
 #include "proxy/refusal.hpp"
 
 #include <doctest/doctest.h>
-#include <yaml-cpp/yaml.h>
+#include <fmt/format.h>
 
 #include <set>
 #include <string>
@@ -150,16 +150,11 @@ TEST_CASE("JSON escapes whatever it is given") {
   r.destination = {};
   r.phase = "a\"b";
   const auto body = rendered(r).body;
-  for (const char c : body.substr(0, body.size() - 1)) CHECK(static_cast<unsigned char>(c) >= 0x20);
-  const auto parsed = YAML::Load(body);  // JSON is YAML
-  const auto message = parsed["message"].as<std::string>();
-  CHECK(message.starts_with("q\" b\\ \n\r\t"));
-  CHECK(message.find("\xc3\xbc \xef\xbf\xbd ") != std::string::npos);
-  CHECK(message.find("\xff") == std::string::npos);
-  CHECK(message.ends_with("\xf0\x9f\x9a\xaa"));
-  CHECK(parsed["phase"].as<std::string>() == "a\"b");
-  CHECK(parsed["destination"].IsNull());
-  CHECK(parsed["next"].size() == 2);
+  for (const char c : body.substr(0, body.size() - 1)) CHECK((c >= 0x20 && c < 0x7f));
+  const std::string_view written =
+      R"("q\" b\\ \n\u000d\t\u0000\u007f </script> \u00fc \ufffd \ufffd\ufffd \ufffd\ufffd\ufffd \ud83d\udeaa")";
+  CHECK(body.ends_with(fmt::format("\"message\":{0},\"next\":[{0},\"\"]}}\n", written)));
+  CHECK(body.find(R"("destination":null,"phase":"a\"b",)") != std::string::npos);
 }
 
 TEST_CASE("no text that is passed in can end a line of the head, or hide in the body") {
