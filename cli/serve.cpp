@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 
 #include <boost/asio/signal_set.hpp>
-#include <future>
 #include <iostream>
 #include <utility>
 
@@ -66,6 +65,11 @@ log::options log_options(const config::log_settings& settings) {
 serve::serve(serve_options options)
     : options_(std::move(options)), metrics_(proxy::worker_count(options_.settings)) {}
 
+serve::~serve() {
+  // A start that failed half-way: the admin thread may wait for a main loop that will never run.
+  call_.end();
+}
+
 std::expected<void, std::string> serve::start() {
   const auto& settings = options_.settings;
   const auto limit_warning = raise_descriptor_limit(settings);
@@ -113,7 +117,8 @@ std::expected<void, std::string> serve::start_log() {
 std::expected<void, std::string> serve::start_admin() {
   const auto& settings = options_.settings;
   if (!settings.admin && !settings.control) return {};
-  admin::options options{.address = settings.admin, .control = settings.control};
+  admin::options options{
+      .address = settings.admin, .control = settings.control, .allowed_hosts = settings.admin_hosts};
   if (!settings.reload_token_file.empty()) {
     auto token = config::load_secret_file(settings.reload_token_file);
     if (!token) return std::unexpected(token.error().to_string());
@@ -228,13 +233,9 @@ admin::reload_result serve::reload(std::string_view why) {
 }
 
 admin::reload_result serve::reload_from_admin() {
-  auto done = std::make_shared<std::promise<admin::reload_result>>();
-  auto answer = done->get_future();
-  proxy::asio::post(main_, [this, done] { done->set_value(reload("POST /-/reload")); });
-  // The main thread may be stopping us at this very moment, and would wait for this thread.
-  if (answer.wait_for(30s) != std::future_status::ready)
-    return {.errors = {"the process is busy or stopping"}};
-  return answer.get();
+  auto done = call_([this] { return reload("POST /-/reload"); });
+  if (!done) return {.errors = {"the process is stopping"}};
+  return std::move(*done);
 }
 
 admin::health serve::health() const {
@@ -260,7 +261,10 @@ admin::health serve::health() const {
 
 admin::readiness serve::readiness() {
   admin::readiness out;
-  out.checks.push_back({"policy", true, policy_->source().file});
+  {
+    const std::scoped_lock lock(mutex_);
+    out.checks.push_back({"policy", true, policy_->source().file});
+  }
   out.checks.push_back({"draining", !server_->draining(), server_->draining() ? "stopping" : ""});
   const auto trouble = server_->probe(probe_timeout);
   out.checks.push_back({"probe", trouble.empty(), trouble});
@@ -298,6 +302,7 @@ void serve::end() {
   server_->stop();
   log_->post(log::level::info, "stopped",
              cut == 0 ? "all connections had ended" : fmt::format("cut {} connections", cut));
+  call_.end();  // the admin thread may wait for this one, which now waits for it
   if (admin_) admin_->stop();
   log_->stop();
   std::cerr << (cut == 0 ? "stopped\n" : fmt::format("stopped; cut {} connections\n", cut)) << std::flush;

@@ -10,6 +10,7 @@
 
 #include "admin/admin_server.hpp"
 #include "cli/commands.hpp"
+#include "cli/main_call.hpp"
 #include "config/load.hpp"
 #include "config/watch.hpp"
 #include "log/log_thread.hpp"
@@ -23,6 +24,7 @@ namespace exeat::cli {
 class serve {
  public:
   explicit serve(serve_options options);
+  ~serve();
   serve(const serve&) = delete;
   serve& operator=(const serve&) = delete;
 
@@ -45,7 +47,7 @@ class serve {
 
   /// Loads the policy again; a bad one keeps the old. On the main thread.
   admin::reload_result reload(std::string_view why);
-  /// As above, from the admin thread: waits for the main one.
+  /// As above, from the admin thread: waits for the main one, at most until that ends.
   admin::reload_result reload_from_admin();
   admin::health health() const;
   admin::readiness readiness();
@@ -56,6 +58,7 @@ class serve {
   proxy::asio::signal_set signals_{main_};
   proxy::steady_timer timer_{main_.get_executor()};
   proxy::steady_timer settle_{main_.get_executor()};
+  main_call<admin::reload_result> call_{main_};
   metrics::registry metrics_;
   std::unique_ptr<log::log_thread> log_;
   std::unique_ptr<proxy::server> server_;

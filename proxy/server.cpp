@@ -24,7 +24,7 @@ std::uint64_t random_number() {
   return value;
 }
 
-// Workers never take a signal: they are the main thread's.
+// No thread made under it takes a signal: they are the main thread's.
 class signals_blocked {
  public:
   signals_blocked() noexcept {
@@ -81,6 +81,7 @@ void server::add_own_endpoint(const config::endpoint& endpoint) {
 
 std::expected<void, std::string> server::start(std::shared_ptr<const allowlist::policy> policy) {
   const auto loaded = make_loaded(std::move(policy), registry_.phases());
+  const signals_blocked blocked;
   try {
     if (process_.settings.dns.resolver == config::resolver_kind::system) {
       process_.lookup_pool = std::make_shared<system_lookup_pool>();
@@ -89,7 +90,6 @@ std::expected<void, std::string> server::start(std::shared_ptr<const allowlist::
       workers_.push_back(std::make_unique<worker>(i, process_, registry_.worker(i), loaded));
       for (auto& bound : listeners_) workers_.back()->add_listener(bound);
     }
-    const signals_blocked blocked;
     for (auto& w : workers_) {
       threads_.emplace_back([&w] { w->run(); });
       ::pthread_setname_np(threads_.back().native_handle(), "worker");
@@ -97,6 +97,7 @@ std::expected<void, std::string> server::start(std::shared_ptr<const allowlist::
   } catch (const std::exception& e) {
     return std::unexpected(fmt::format("cannot start the workers: {}", e.what()));
   }
+  started_ = true;
   return {};
 }
 
@@ -109,7 +110,7 @@ server::~server() {
   }
   for (auto& l : listeners_) {
     // Once they have started, the workers own the descriptors.
-    if (!workers_.empty()) l.descriptors.assign(1, -1);
+    if (!workers_.empty()) l.descriptors.clear();
     close_listener(l);
   }
 }
@@ -138,6 +139,7 @@ void server::stop() {
 }
 
 std::string server::probe(std::chrono::milliseconds timeout) {
+  if (!started_) return "starting";
   if (draining_) return "stopping";
   const auto until = std::chrono::steady_clock::now() + timeout;
   for (std::size_t i = 0; i < workers_.size(); ++i) {

@@ -62,6 +62,7 @@ class server {
   std::vector<bound_listener> listeners_;
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<std::thread> threads_;
+  std::atomic<bool> started_{false};  ///< workers_ no longer changes
   std::atomic<bool> draining_{false};
 };
 
