@@ -95,9 +95,14 @@ void connection_leases::release(const client_key& client) noexcept {
   if (!budget_.limits_clients()) return;
   const auto found = clients_.find(client);
   if (found == clients_.end()) return;
-  if (--found->second.used == 0) {
-    budget_.give_back(client, found->second.held);
+  auto& mine = found->second;
+  if (--mine.used == 0) {
+    budget_.give_back(client, mine.held);
     clients_.erase(found);
+  } else if (mine.held - mine.used >= 2 * budget_.client_slice()) {
+    // As with the total: or one connection that stays would keep from the other workers what a burst took.
+    mine.held -= budget_.client_slice();
+    budget_.give_back(client, budget_.client_slice());
   }
 }
 

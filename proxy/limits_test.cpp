@@ -39,6 +39,18 @@ TEST_CASE("one client's limit leaves the others alone") {
   CHECK(a.admit(key_of_uid(1000)) == answer::admitted);
 }
 
+TEST_CASE("what a client's burst took is free for other workers, although one of its connections stays") {
+  connection_budget budget(1000, 100, 2);
+  connection_leases a(budget);
+  connection_leases b(budget);
+  for (int i = 0; i < 100; ++i) REQUIRE(a.admit(client(1)) == answer::admitted);
+  for (int i = 0; i < 99; ++i) a.release(client(1));
+  int more = 0;
+  for (int i = 0; i < 200; ++i) more += b.admit(client(1)) == answer::admitted;
+  CHECK(more >= 85);
+  CHECK(more <= 99);
+}
+
 TEST_CASE("a worker that ends gives everything back") {
   connection_budget budget(10, 10, 1);
   {

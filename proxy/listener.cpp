@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -102,7 +103,11 @@ void listener::wait() {
   socket_.async_wait(descriptor::wait_read, [self = self_](error_code error) {
     auto* l = *self;
     if (error || l == nullptr || l->stopped_) return;
-    l->accept_ready();
+    try {
+      l->accept_ready();
+    } catch (const std::bad_alloc&) {
+      l->rest_.arm(timer_wheel::tick);  // that client is lost; those who wait in the queue are not
+    }
     if (!l->stopped_ && !l->rest_.armed()) l->wait();
   });
 }
@@ -124,7 +129,7 @@ void listener::accept_ready() {
       case ENFILE:
       case ENOBUFS:
       case ENOMEM:
-        shed_one();
+        shed();
         return;
       default:
         continue;  // the connection failed before it was accepted (accept(2), "Error handling")
@@ -167,17 +172,20 @@ void listener::admit(int fd, const void* address) {
   session::start(std::make_unique<session>(worker_, *this, std::move(client), peer, std::move(admitted)));
 }
 
-void listener::shed_one() noexcept {
-  worker_.counters().limit_hit(core::reason::out_of_descriptors);
-  if (spare_ >= 0) {
-    ::close(spare_);
+void listener::shed() noexcept {
+  bool any = false;
+  for (int i = 0; i < accepts_per_turn; ++i) {
+    if (spare_ >= 0) ::close(std::exchange(spare_, -1));
     const int fd = ::accept4(socket_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      worker_.refused_connection(*this, {}, core::reason::out_of_descriptors);
-      say_and_close(fd, core::reason::out_of_descriptors);
-    }
-    spare_ = open_spare();
+    if (fd < 0) break;
+    any = true;
+    worker_.counters().connection_accepted();
+    worker_.refused_connection(*this, {}, core::reason::out_of_descriptors);
+    say_and_close(fd, core::reason::out_of_descriptors);
+    worker_.counters().connection_closed();
   }
+  if (!any) worker_.counters().limit_hit(core::reason::out_of_descriptors);
+  spare_ = open_spare();
   rest_.arm(timer_wheel::tick);
 }
 

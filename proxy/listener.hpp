@@ -39,8 +39,9 @@ class listener {
   void wait();
   void accept_ready();
   void admit(int fd, const void* address);
-  /// Out of descriptors: answers one waiting client with the spare descriptor, then rests for a moment.
-  void shed_one() noexcept;
+  /// Out of descriptors: answers those who wait, one after the other, by the spare descriptor; then rests for
+  /// a moment.
+  void shed() noexcept;
   static void rested(void* self) noexcept;
 
   worker& worker_;

@@ -29,7 +29,8 @@ void timer_wheel::stop() noexcept {
 }
 
 void timer_wheel::wait() {
-  timer_.expires_after(tick);
+  // At the very turn of a tick: what is due is then late by the rest of its tick alone.
+  timer_.expires_at(origin_ + static_cast<std::chrono::milliseconds::rep>(current_ + 1) * tick);
   timer_.async_wait([this](error_code) {
     if (stopped_) return;
     advance(std::chrono::steady_clock::now());

@@ -68,7 +68,16 @@ void worker::add_listener(const bound_listener& bound) {
 void worker::run() {
   wheel_.start();
   for (auto& l : listeners_) l->start();
-  context_.run();
+  for (;;) {
+    try {
+      context_.run();
+      return;
+    } catch (const std::exception&) {
+      // Out of memory, where no session was there to end for it. What was under way is lost, the worker is
+      // not.
+      counters_.decision(metrics::no_phase, metrics::verdict::error, core::reason::internal_error);
+    }
+  }
 }
 
 void worker::set_policy(std::shared_ptr<const loaded_policy> policy, bool cut) {
