@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "allowlist/pattern.hpp"
+#include "core/destination.hpp"
 #include "core/ip_address.hpp"
+#include "core/reason.hpp"
 
 namespace exeat::allowlist {
 
@@ -103,11 +105,33 @@ struct address_exception {
   mark where;
 };
 
+/// What an entry under `tests` says that the policy answers.
+enum class expectation : std::uint8_t {
+  allow,
+  deny,
+  would_deny,  ///< refused by the rules, let through because the phase is in `audit`
+};
+
+/// One entry under `tests`. `decide` never looks at it.
+struct policy_test {
+  std::string phase;
+  std::string url;  ///< as written
+  core::scheme scheme = core::scheme::https;
+  core::destination to;
+  expectation expect = expectation::deny;
+  /// The id of the rule that must govern; empty: any.
+  std::string rule;
+  /// The reason that must come out; empty: any.
+  std::optional<core::reason> reason;
+  mark where;
+};
+
 /// A whole policy file, valid in itself.
 struct policy_source {
   std::vector<phase> phases;
   std::vector<rule> deny;
   std::vector<address_exception> addresses;
+  std::vector<policy_test> tests;
   /// Hex SHA-256 of the file's octets, as the caller computed it; shown in health, metrics and log.
   std::string digest;
   std::string file;

@@ -25,6 +25,7 @@ struct command_line {
   check_options check;
   std::string check_format = "text";
   bool check_json = false;
+  test_options test;
   connect_options connect;
   report_options report;
   std::string page;
@@ -35,6 +36,7 @@ struct command_line {
     app.get_formatter()->column_width(36);
     add_serve();
     add_check();
+    add_test();
     add_connect();
     add_report();
     app.add_subcommand("version", "Print the version.");
@@ -72,15 +74,28 @@ struct command_line {
     s->add_option("--phase", check.phases, "The phase that asks; may be repeated; without it every phase")
         ->type_name("PHASE")
         ->allow_extra_args(false);
-    s->add_option("--config", check.config_file, "Take the policy that this exeat.yaml names")
-        ->type_name("FILE");
-    s->add_option("--policy", check.policy, "Take this policy; without it and --config the built-in one")
-        ->type_name("FILE");
+    add_policy(s, check.policy);
     auto* format =
         s->add_option("--format", check_format, "text, or json: one object per line")->type_name("FORMAT");
     format->check(CLI::IsMember({"text", "json"}));
     s->add_flag("--json", check_json, "The same as --format json")->excludes(format);
-    s->add_flag("--insecure-policy-file", check.insecure_policy_file, insecure);
+  }
+  void add_test() {
+    auto* s = app.add_subcommand(
+        "test",
+        "Run the `tests:` of a policy; exit status 0 all pass (or there are none), 1 one fails, 2 error.");
+    add_policy(s, test.policy);
+    s->add_option("--format", test.format, "text, markdown, or json: one object per test and line")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember({"text", "json", "markdown"}));
+    s->add_flag("--require", test.require, "A policy without tests is an error");
+  }
+  static void add_policy(CLI::App* s, policy_choice& choice) {
+    s->add_option("--config", choice.config_file, "Take the policy that this exeat.yaml names")
+        ->type_name("FILE");
+    s->add_option("--policy", choice.policy, "Take this policy; without it and --config the built-in one")
+        ->type_name("FILE");
+    s->add_flag("--insecure-policy-file", choice.insecure_policy_file, insecure);
   }
   void add_connect() {
     auto* s = app.add_subcommand(
@@ -165,6 +180,7 @@ int run_parsed(command_line& line) {
     line.check.json = line.check_json || line.check_format == "json";
     return run_check(line.check);
   }
+  if (name == "test") return run_test(line.test);
   if (name == "connect") return run_connect(line.connect);
   if (name == "report") return run_report(line.report);
   if (name == "docs") return run_docs(line.page);

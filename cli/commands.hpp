@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/answer.hpp"
 #include "config/load.hpp"
 #include "config/settings.hpp"
 
@@ -10,7 +11,7 @@ namespace exeat::cli {
 
 /// Exit statuses of every subcommand that answers yes or no.
 inline constexpr int exit_ok = 0;      ///< done; for `check`: everything allowed
-inline constexpr int exit_denied = 1;  ///< `check`: something denied
+inline constexpr int exit_denied = 1;  ///< `check`: something denied; `test`: a test fails
 inline constexpr int exit_error = 2;   ///< wrong usage, unreadable files, and what else keeps from an answer
 
 /// `exeat serve`. The settings are loaded, merged with the command line and valid.
@@ -25,14 +26,20 @@ int run_serve(serve_options options);
 
 /// `exeat check`.
 struct check_options {
-  std::string config_file;  ///< where the policy is read from its `policy:`; empty: none
-  std::string policy;       ///< over the above; both empty: the built-in policy
-  bool insecure_policy_file = false;
+  policy_choice policy;
   std::vector<std::string> phases;  ///< empty: all
   std::vector<std::string> urls;    ///< "-": one per line from standard input
   bool json = false;
 };
 int run_check(const check_options& options);
+
+/// `exeat test`: the `tests:` of a policy. Defined in cli/test_policy.cpp.
+struct test_options {
+  policy_choice policy;
+  std::string format = "text";  ///< text, json (one object per line), markdown
+  bool require = false;         ///< a policy without tests is an error
+};
+int run_test(const test_options& options);
 
 /// `exeat connect --unix PATH -- COMMAND`.
 struct connect_options {

@@ -93,6 +93,7 @@ std::expected<shared_policy, errors> parse_policy(std::string_view text, const s
       found.add({1, 1}, {}, "`phases` is missing: without a phase nothing is allowed to anybody");
     if (has("phases") && source.phases.empty() && found.empty())
       found.add(root->at, {}, "`phases` names no phase");
+    check_tests(source, found);
   }
   if (!found.empty()) return std::unexpected(found.take());
 

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
+#include "config/destination.hpp"
 #include "config/policy_values.hpp"
+#include "core/reason.hpp"
 
 namespace exeat::config {
 namespace {
@@ -18,6 +21,7 @@ constexpr std::array<std::string_view, 2> tls_words{"require", "any"};
 constexpr std::array<std::string_view, 2> ech_words{"refuse", "allow"};
 constexpr std::array<std::string_view, 2> mode_words{"enforce", "audit"};
 constexpr std::array<std::string_view, 2> hint_words{"code", "full"};
+constexpr std::array<std::string_view, 3> expect_words{"allow", "deny", "would_deny"};
 
 #define EXEAT_NOT_YET "not supported by this version"
 constexpr refused_key not_yet[]{
@@ -30,7 +34,6 @@ constexpr refused_key not_yet[]{
     {"download_limit", EXEAT_NOT_YET},
     {"inspect", EXEAT_NOT_YET},
     {"include", EXEAT_NOT_YET},
-    {"tests", EXEAT_NOT_YET},
     {"accept_risk", EXEAT_NOT_YET},
     {"final", EXEAT_NOT_YET},
 };
@@ -185,6 +188,51 @@ constexpr key_row<allowlist::phase> phase_table[]{
      [](allowlist::phase& p, const node& v, error_list& e) { p.allow = read_rules(v, false, e); }},
 };
 
+void read_test_url(test_draft& into, const node& value, error_list& errors) {
+  into.url = &value;
+  auto text = read_text(value, "a URL", max_text, errors);
+  if (!text) return;
+  const auto wanted = parse_destination(*text, name_spelling::policy);
+  if (!wanted) return errors.add(value.at, value.text, wanted.error());
+  into.test.scheme = wanted->scheme;
+  into.test.to = wanted->to;
+  into.test.url = std::move(*text);
+}
+
+void read_test_reason(test_draft& into, const node& value, error_list& errors) {
+  // What a policy and the guard of literals can answer; the rest needs a real request.
+  using core::reason;
+  constexpr std::array can_be_tested{
+      reason::allowed,      reason::no_rule,           reason::deny_rule,
+      reason::rule_expired, reason::port_not_allowed,  reason::scheme_not_allowed,
+      reason::ip_literal,   reason::address_forbidden, reason::address_denied};
+  std::array<std::string_view, can_be_tested.size()> codes;
+  std::ranges::transform(can_be_tested, codes.begin(), core::code_of);
+  if (const auto index = read_word(value, codes, errors)) into.test.reason = can_be_tested[*index];
+}
+
+constexpr key_row<test_draft> test_table[]{
+    {"phase", "phase", "required", "The phase that asks.",
+     [](test_draft& d, const node& v, error_list& e) {
+       d.phase = &v;
+       if (auto name = read_text(v, "a phase", max_text, e)) d.test.phase = std::move(*name);
+     }},
+    {"url", "URL", "required",
+     "What it asks for, as `exeat check` takes it: `https://HOST[:PORT]/`, `http://HOST[:PORT]/` or "
+     "`HOST:PORT`. Paths count for nothing. Names are not looked up.",
+     read_test_url},
+    {"expect", "allow, deny or would_deny", "required",
+     "`would_deny`: refused by the rules, let through because the phase is in `audit`.",
+     [](test_draft& d, const node& v, error_list& e) {
+       d.expect = &v;
+       if (const auto word = read_choice<allowlist::expectation>(v, expect_words, e)) d.test.expect = *word;
+     }},
+    {"rule", "rule id", "any", "The rule that must govern, as `exeat check` names it: `agent/*.x.com:443`.",
+     text_into<[](test_draft& d) -> std::string& { return d.test.rule; }, test_draft>},
+    {"reason", "reason code", "any", "The reason that must come out, such as `port-not-allowed`.",
+     read_test_reason},
+};
+
 constexpr key_row<allowlist::policy_source> policy_table[]{
     {"version", "1", "required", "The version of the language.",
      [](allowlist::policy_source&, const node&, error_list&) {}},
@@ -197,6 +245,10 @@ constexpr key_row<allowlist::policy_source> policy_table[]{
      "Which names may resolve to special-purpose (private, loopback, link-local, ...) addresses. Without an "
      "entry none may.",
      [](allowlist::policy_source& s, const node& v, error_list& e) { s.addresses = read_exceptions(v, e); }},
+    {"tests", "list of tests", "none",
+     "Requests and the answers that they must get. Run by `exeat test`; `serve` checks that they are "
+     "well-formed and does nothing else with them.",
+     [](allowlist::policy_source& s, const node& v, error_list& e) { s.tests = read_tests(v, e); }},
 };
 
 std::optional<allowlist::rule> finish(rule_draft& draft, const node& item, bool deny, error_list& errors) {
@@ -249,6 +301,9 @@ std::span<const key_row<rule_draft>> deny_rows() noexcept {
 std::span<const key_row<exception_draft>> exception_rows() noexcept {
   return exception_table;
 }
+std::span<const key_row<test_draft>> test_rows() noexcept {
+  return test_table;
+}
 std::span<const refused_key> unsupported_keys() noexcept {
   return not_yet;
 }
@@ -297,6 +352,38 @@ std::vector<allowlist::address_exception> read_exceptions(const node& list, erro
     exceptions.push_back(std::move(draft.exception));
   }
   return exceptions;
+}
+
+std::vector<allowlist::policy_test> read_tests(const node& list, error_list& errors) {
+  std::vector<allowlist::policy_test> tests;
+  if (list.kind != node_kind::sequence) {
+    expected_but_found(list, "a list of tests (`[]` for none)", errors);
+    return tests;
+  }
+  for (const auto& item : list.items) {
+    test_draft draft;
+    draft.test.where = errors.mark(item.at);
+    if (!read_map(draft, item, "a test such as {phase: agent, url: \"https://example.org/\", expect: deny}",
+                  test_rows(), {}, errors)) {
+      continue;
+    }
+    if (draft.phase == nullptr) errors.add(item.at, {}, "the test names no `phase`");
+    if (draft.url == nullptr) errors.add(item.at, {}, "the test names no `url`");
+    if (draft.expect == nullptr) errors.add(item.at, {}, "the test does not say what to `expect`");
+    tests.push_back(std::move(draft.test));
+  }
+  return tests;
+}
+
+void check_tests(const allowlist::policy_source& source, error_list& errors) {
+  std::vector<std::string_view> names;
+  for (const auto& phase : source.phases) names.push_back(phase.name);
+  const std::set<std::string_view> known(names.begin(), names.end());
+  for (const auto& test : source.tests) {
+    if (test.phase.empty() || known.contains(test.phase)) continue;  // an empty one was reported
+    errors.add({test.where.line, test.where.column}, test.phase, "the test names an unknown phase",
+               nearest_word(test.phase, names));
+  }
 }
 
 std::vector<allowlist::phase> read_phases(const node& map, error_list& errors) {

@@ -343,9 +343,67 @@ TEST_CASE("rules that cannot mean what they say") {
   });
 }
 
+TEST_CASE("tests are read into values") {
+  const auto policy = config::parse_policy(R"(
+version: 1
+tests:
+  - {phase: agent, url: "https://a.example/path?q", expect: allow, rule: "agent/a.example:443"}
+  - {phase: agent, url: "http://b.example:8080", expect: deny, reason: no-rule}
+  - {phase: agent, url: "bücher.example:22", expect: would_deny}
+phases: {agent: {}}
+)",
+                                           "p");
+  if (!policy) FAIL(config::to_string(policy.error()));
+  const auto& tests = (*policy)->source().tests;
+  REQUIRE(tests.size() == 3);
+  CHECK(tests[0].phase == "agent");
+  CHECK(tests[0].url == "https://a.example/path?q");
+  CHECK(core::to_string(tests[0].to) == "a.example:443");
+  CHECK(tests[0].scheme == core::scheme::https);
+  CHECK(tests[0].expect == allowlist::expectation::allow);
+  CHECK(tests[0].rule == "agent/a.example:443");
+  CHECK_FALSE(tests[0].reason);
+  CHECK(tests[0].where == allowlist::mark{"p", 4, 5});
+  CHECK(core::to_string(tests[1].to) == "b.example:8080");
+  CHECK(tests[1].scheme == core::scheme::http);
+  CHECK(tests[1].expect == allowlist::expectation::deny);
+  CHECK(tests[1].reason == core::reason::no_rule);
+  CHECK(core::to_string(tests[2].to) == "xn--bcher-kva.example:22");
+  CHECK(tests[2].expect == allowlist::expectation::would_deny);
+}
+
+TEST_CASE("faulty tests are errors with their place") {
+  const auto with = [](const std::string& test) {
+    return "version: 1\ntests:\n  - " + test + "\nphases: {agent: {}}\n";
+  };
+  expect({
+      {with("{phase: agnet, url: a.example, expect: deny}"),
+       {"p:3:5: the test names an unknown phase: `agnet` (did you mean `agent`?)"}},
+      {with("{phase: agent, url: \"ftp://a.example/\", expect: deny}"),
+       {"p:3:25: only https, http, wss and ws pass a proxy as URLs; for anything else give HOST:PORT: "
+        "`ftp://a.example/`"}},
+      {with("{phase: agent, url: a.example, expect: denyy}"),
+       {"p:3:44: `expect`: expected allow, deny or would_deny, found: `denyy` (did you mean `deny`?)"}},
+      {with("{phase: agent, url: a.example, expect: deny, reason: not-tls}"),
+       {"p:3:58: `reason`: expected allowed, no-rule, deny-rule, rule-expired, port-not-allowed, "
+        "scheme-not-allowed, ip-literal, address-forbidden or address-denied, found: `not-tls`"}},
+      {with("{phase: agent, uri: a.example, expect: deny}"),
+       {"p:3:5: the test names no `url`", "p:3:20: unknown key: `uri` (did you mean `url`?)"}},
+      {with("{}"),
+       {"p:3:5: the test names no `phase`", "p:3:5: the test names no `url`",
+        "p:3:5: the test does not say what to `expect`"}},
+      {with("agent"),
+       {"p:3:5: `tests`: expected a test such as {phase: agent, url: \"https://example.org/\", expect: "
+        "deny}, "
+        "found: `agent`"}},
+      {"version: 1\nphases: {a: {}}\ntests: 1\n",
+       {"p:3:8: `tests`: expected a list of tests (`[]` for none), found: `1`"}},
+  });
+}
+
 TEST_CASE("keys of later versions are refused as such") {
   for (const std::string key : {"use", "resolve_in", "max_names", "upload_limit", "download_limit", "methods",
-                                "paths", "inspect", "include", "tests", "final", "accept_risk"}) {
+                                "paths", "inspect", "include", "final", "accept_risk"}) {
     CAPTURE(key);
     const auto in_rule = config::parse_policy(head + "      - {host: a.example, "s + key + ": 1}\n", "p");
     REQUIRE_FALSE(in_rule);

@@ -122,6 +122,7 @@ std::string policy_page() {
   out += "## A rule under `allow`\n\n" + key_table(allow_rows());
   out += "## A rule under `deny`\n\n" + key_table(deny_rows());
   out += "## An entry under `addresses`\n\n" + key_table(exception_rows());
+  out += "## An entry under `tests`\n\n" + key_table(test_rows());
   out += "## Reserved keys\n\nThese belong to later versions of the language and are refused by this one: ";
   for (bool first = true; const auto& row : unsupported_keys()) {
     out += fmt::format("{}`{}`", first ? "" : ", ", row.key);

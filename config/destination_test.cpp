@@ -1,4 +1,4 @@
-#include "cli/destination.hpp"
+#include "config/destination.hpp"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@ using namespace exeat;
 namespace {
 
 std::string read(std::string_view text) {
-  const auto wanted = cli::parse_destination(text);
+  const auto wanted = config::parse_destination(text);
   if (!wanted) return "error";
   return (wanted->scheme == core::scheme::https ? "https " : "http ") + core::to_string(wanted->to);
 }
@@ -35,5 +35,19 @@ TEST_CASE("what is no destination is refused, never repaired") {
         "https://a..example/", "https://a.example:443:1/", "-"}) {
     CAPTURE(text);
     CHECK(read(text) == "error");
+  }
+}
+
+TEST_CASE("U-labels are converted for a policy, and refused from a client") {
+  CHECK(read("https://bücher.example/") == "error");
+  const auto url = config::parse_destination("https://bücher.example:8443/", config::name_spelling::policy);
+  REQUIRE(url);
+  CHECK(core::to_string(url->to) == "xn--bcher-kva.example:8443");
+  const auto plain = config::parse_destination("BÜCHER.example", config::name_spelling::policy);
+  REQUIRE(plain);
+  CHECK(core::to_string(plain->to) == "xn--bcher-kva.example:443");
+  for (const auto* text : {"*.bücher.example", "bü cher.example", "\xff.example", "[bü]:443", "ü:x"}) {
+    CAPTURE(text);
+    CHECK_FALSE(config::parse_destination(text, config::name_spelling::policy));
   }
 }
