@@ -222,8 +222,8 @@ void session::hand_over(request_record record, upstream_connection origin, hello
     if (n > 0) sent = static_cast<std::uint64_t>(n);
     early_up = early_up.subspan(static_cast<std::size_t>(sent));
   }
-  auto owner =
-      std::make_unique<live_tunnel>(worker_, std::move(record), std::move(*admission_), std::move(hello));
+  auto owner = std::make_unique<live_tunnel>(worker_, std::move(record), std::move(*admission_),
+                                             std::move(hello), up, down);
   admission_.reset();
   if (sent != 0) owner->moved(sent, 0);
   worker_.relay().add(

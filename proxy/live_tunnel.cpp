@@ -8,11 +8,14 @@
 
 namespace exeat::proxy {
 
-live_tunnel::live_tunnel(worker& worker, request_record record, admission admission, hello_facts hello)
+live_tunnel::live_tunnel(worker& worker, request_record record, admission admission, hello_facts hello,
+                         std::uint64_t up, std::uint64_t down)
     : worker_(worker),
       record_(std::move(record)),
       admission_(std::move(admission)),
-      hello_(std::move(hello)) {
+      hello_(std::move(hello)),
+      counted_up_(up),
+      counted_down_(down) {
   worker_.counters().tunnel_opened(record_.slot);
 }
 
@@ -22,9 +25,13 @@ live_tunnel::~live_tunnel() {
 
 void live_tunnel::moved(std::uint64_t up, std::uint64_t down) noexcept {
   worker_.counters().bytes(record_.slot, up, down);
+  counted_up_ += up;
+  counted_down_ += down;
 }
 
 void live_tunnel::ended(const tunnel_end& end) noexcept {
+  // What was moved in the very turn in which the tunnel failed, for the metrics to agree with the log.
+  moved(end.bytes_up - counted_up_, end.bytes_down - counted_down_);
   auto e = record_.to_event(event::kind::close);
   if (end.reason != core::reason::allowed) {
     e.verdict = core::row_of(end.reason).kind == core::reason_kind::policy ? outcome::deny : outcome::error;

@@ -1,6 +1,7 @@
 // What a tunnel of the proxy remembers: enough to count it, to log its close, and to hold it against a new
 // policy.
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -20,7 +21,9 @@ struct hello_facts {
 
 class live_tunnel final : public tunnel_owner {
  public:
-  live_tunnel(worker& worker, request_record record, admission admission, hello_facts hello);
+  /// `up` and `down` octets have been moved and counted before it was a tunnel.
+  live_tunnel(worker& worker, request_record record, admission admission, hello_facts hello, std::uint64_t up,
+              std::uint64_t down);
   ~live_tunnel() override;
 
   void moved(std::uint64_t up, std::uint64_t down) noexcept override;
@@ -34,6 +37,7 @@ class live_tunnel final : public tunnel_owner {
   request_record record_;
   admission admission_;
   hello_facts hello_;
+  std::uint64_t counted_up_, counted_down_;  ///< in the metrics
 };
 
 }  // namespace exeat::proxy
