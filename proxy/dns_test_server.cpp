@@ -55,7 +55,8 @@ struct scripted_server::state : std::enable_shared_from_this<scripted_server::st
   void accept() {
     acceptor.async_accept([self = shared_from_this()](error_code error, tcp_socket peer) {
       if (error) return;
-      asio::co_spawn(peer.get_executor(), serve(self, std::move(peer)), asio::detached);
+      const auto on = peer.get_executor();
+      asio::co_spawn(on, serve(self, std::move(peer)), asio::detached);
       self->accept();
     });
   }

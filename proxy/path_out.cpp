@@ -44,7 +44,7 @@ task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
     if (refusal->range != nullptr) {
       detail = std::string(refusal->range->name) + " (" + std::string(refusal->range->source) + ")";
     }
-    co_return std::unexpected(path_failure{refusal->reason, std::move(detail), *refusal, refusal->address});
+    co_return std::unexpected(path_failure{refusal->reason, std::move(detail), refusal, refusal->address});
   }
 
   const auto start = clock::now();
