@@ -80,7 +80,7 @@ struct limit_settings {
       2'000;                                ///< of one client address (or uid of a unix socket); 0: no limit
   std::uint32_t head_bytes = 32U << 10;     ///< of a request or response head
   std::uint32_t head_fields = 100;          ///< of a request or response head
-  std::uint32_t upstream_idle_per_key = 8;  ///< idle upstream connections kept per worker, phase and origin
+  std::uint32_t upstream_idle_per_key = 64;  ///< idle upstream connections kept per worker, phase and origin
   std::uint32_t upstream_idle = 256;        ///< idle upstream connections kept per worker in all; 0: no pool
 };
 
