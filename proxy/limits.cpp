@@ -76,6 +76,7 @@ connection_leases::answer connection_leases::admit(const client_key& client) {
       mine.held += budget_.take(client, budget_.client_slice());
       if (mine.used == mine.held) {
         if (mine.held == 0) clients_.erase(client);
+        trim_total();
         return answer::client_reached;
       }
     }
@@ -85,13 +86,24 @@ connection_leases::answer connection_leases::admit(const client_key& client) {
   return answer::admitted;
 }
 
+std::uint32_t connection_leases::to_give_back(const lease& lease, std::uint32_t slice) noexcept {
+  // One slice is kept in hand, so that a steady flow never touches the shared count; where that slice is a
+  // single connection, the limit is so small that it might be all there is, and nothing is kept.
+  const std::uint32_t kept = slice == 1 ? 0 : slice;
+  const std::uint32_t spare = lease.held - lease.used;
+  return spare >= kept + slice ? spare - kept : 0;
+}
+
+void connection_leases::trim_total() noexcept {
+  const auto spare = to_give_back(total_, budget_.total_slice());
+  if (spare == 0) return;
+  total_.held -= spare;
+  budget_.give_back(spare);
+}
+
 void connection_leases::release(const client_key& client) noexcept {
   --total_.used;
-  // Keep one slice in hand, so that a steady flow touches the shared count never.
-  if (total_.held - total_.used >= 2 * budget_.total_slice()) {
-    total_.held -= budget_.total_slice();
-    budget_.give_back(budget_.total_slice());
-  }
+  trim_total();
   if (!budget_.limits_clients()) return;
   const auto found = clients_.find(client);
   if (found == clients_.end()) return;
@@ -99,10 +111,9 @@ void connection_leases::release(const client_key& client) noexcept {
   if (--mine.used == 0) {
     budget_.give_back(client, mine.held);
     clients_.erase(found);
-  } else if (mine.held - mine.used >= 2 * budget_.client_slice()) {
-    // As with the total: or one connection that stays would keep from the other workers what a burst took.
-    mine.held -= budget_.client_slice();
-    budget_.give_back(client, budget_.client_slice());
+  } else if (const auto spare = to_give_back(mine, budget_.client_slice()); spare != 0) {
+    mine.held -= spare;
+    budget_.give_back(client, spare);
   }
 }
 

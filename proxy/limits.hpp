@@ -61,6 +61,9 @@ class connection_leases {
     std::uint32_t used = 0;
     std::uint32_t held = 0;
   };
+  void trim_total() noexcept;
+  static std::uint32_t to_give_back(const lease& lease, std::uint32_t slice) noexcept;
+
   connection_budget& budget_;
   lease total_;
   boost::unordered_flat_map<client_key, lease> clients_;

@@ -51,6 +51,30 @@ TEST_CASE("what a client's burst took is free for other workers, although one of
   CHECK(more <= 99);
 }
 
+TEST_CASE("limits too small for slices are exact") {
+  connection_budget budget(1, 1, 4);
+  connection_leases a(budget);
+  connection_leases b(budget);
+  for (int i = 0; i < 3; ++i) {
+    for (auto* worker : {&a, &b}) {
+      CHECK(worker->admit(client(1)) == answer::admitted);
+      CHECK(a.admit(client(2)) == answer::total_reached);
+      CHECK(b.admit(client(2)) == answer::total_reached);
+      worker->release(client(1));
+    }
+  }
+}
+
+TEST_CASE("a connection refused to one client is not lost to the others") {
+  connection_budget budget(2, 1, 2);
+  connection_leases a(budget);
+  connection_leases b(budget);
+  CHECK(a.admit(client(1)) == answer::admitted);
+  CHECK(a.admit(client(1)) == answer::client_reached);
+  CHECK(b.admit(client(2)) == answer::admitted);
+  CHECK(b.admit(client(3)) == answer::total_reached);
+}
+
 TEST_CASE("a worker that ends gives everything back") {
   connection_budget budget(10, 10, 1);
   {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace exeat::proxy {
@@ -34,6 +35,12 @@ std::string_view text_of_failure(side s) noexcept {
                            : std::string_view("the origin's connection failed");
 }
 
+int new_epoll() {
+  const int fd = ::epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "epoll");
+  return fd;
+}
+
 // Makes close() send RST: the other side must not mistake a cut for an orderly end.
 void reset_on_close(int fd) noexcept {
   const linger now{1, 0};
@@ -56,7 +63,7 @@ relay::relay(asio::io_context& context, timer_wheel& wheel, options options)
       wheel_(wheel),
       options_(options),
       pipes_(options.pipes),
-      epoll_(context.get_executor(), ::epoll_create1(EPOLL_CLOEXEC)),
+      epoll_(context.get_executor(), new_epoll()),
       scratch_(std::make_unique_for_overwrite<char[]>(scratch_size)),
       self_(std::make_shared<relay*>(this)) {
   wait();

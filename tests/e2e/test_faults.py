@@ -78,7 +78,7 @@ def test_a_storm_of_reloads_loses_no_request_and_leaks_nothing(exeat, origin):
         for _ in range(3):
             proxy.signal(signal.SIGHUP)
         assert eventually(lambda known=reloads: proxy.metric("exeat_reloads_total") > known)
-        assert echoes(tunnel)
+        assert echoes(tunnel) and proxy.admin("/-/ready")[0] == 200
     ended.set()
     for thread in threads:
         thread.join()

@@ -122,6 +122,18 @@ def test_connections_in_all_are_limited_and_the_others_are_served(exeat, origin)
     client.close()
 
 
+def test_a_single_connection_is_a_limit_for_all_workers(exeat, origin):
+    server = origin(echo)
+    proxy = exeat(allow(server.port), {"limits": {"connections": 1}, "workers": 4})
+    for _ in range(24):
+        with proxy.client() as client:
+            assert client.connect(f"{HOST}:{server.port}").status == 200
+            with proxy.client() as second:
+                second.send("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
+                assert second.answer().status == 503
+        assert eventually(lambda: proxy.metric("exeat_active_connections") == 0)
+
+
 @pytest.mark.parametrize("head, status, reason", [
     ("X-A: " + "a" * 9000, 502, "origin-not-http"), ("\r\n".join(f"X-{n}: a" for n in range(60)), 502, "origin-not-http")])
 def test_an_origin_s_head_has_the_same_limits(exeat, origin, head, status, reason):
