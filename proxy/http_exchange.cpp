@@ -519,7 +519,9 @@ session::refusal_detail http_exchange::refusal_of(bool close) const {
           .head_only = request_.head_request,
           .minor = request_.minor,
           .wants_json = request_.wants_json,
-          .logged = logged_};
+          .logged = logged_,
+          .bytes_up = up_,
+          .bytes_down = down_};
 }
 
 task<bool> http_exchange::fail() {

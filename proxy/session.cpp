@@ -181,6 +181,8 @@ task<void> session::refuse(request_record& record, refusal_detail detail) {
   event.status = core::row_of(detail.reason).status;
   event.error = detail.error;
   event.hint = hint;
+  event.bytes_up = detail.bytes_up;
+  event.bytes_down = detail.bytes_down;
   worker_.record(record.slot, event);
 
   const auto why = allowlist::explain_to_client(refused);

@@ -48,7 +48,8 @@ class session final : public live_session {
     bool head_only = false;  ///< answering HEAD
     int minor = 1;
     bool wants_json = false;
-    bool logged = false;  ///< the decision's line is written: this is its end
+    bool logged = false;                         ///< the decision's line is written: this is its end
+    std::uint64_t bytes_up = 0, bytes_down = 0;  ///< moved before it failed
   };
 
   task<void> serve();

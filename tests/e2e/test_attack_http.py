@@ -571,6 +571,22 @@ def test_the_client_is_gone_within_the_answer(exeat, origin):
     assert eventually(lambda: server.errors), "the origin was told"
 
 
+def test_what_was_moved_before_a_failure_stands_in_its_line(exeat, origin):
+    def handler(connection):
+        head = connection.read_until(b"\r\n\r\n")
+        connection.read_exactly(90_000)
+        connection.write(b"HTTP/1.1 103 Early\r\n\r\n" + (b"junk" if b"/junk" in head else b""))
+    server = origin(handler)
+    proxy = exeat(allow(server.port), ONE)
+    for path in ("/junk", "/closed"):
+        with proxy.client() as client:
+            client.send(request(f"http://{HOST}:{server.port}{path}", "PUT", "Content-Length: 90000", body=b"x" * 90_000))
+            assert client.answer().status == 502
+    assert eventually(lambda: len(lines(proxy)) == 2)
+    for way in ("up", "down"):
+        assert proxy.metric("exeat_bytes_total", direction=way) == sum(r[f"bytes_{way}"] for r in lines(proxy)) > 0
+
+
 @pytest.mark.parametrize("what", ["head", "body", "next", "origin-silent", "origin-body", "client-reads-nothing"])
 def test_whoever_stands_still_is_ended(exeat, origin, what):
     def handler(connection):
