@@ -25,6 +25,8 @@ struct command_line {
   check_options check;
   std::string check_format = "text";
   bool check_json = false;
+  explain_options explain;
+  std::string explain_format = "text";
   test_options test;
   connect_options connect;
   report_options report;
@@ -36,6 +38,7 @@ struct command_line {
     app.get_formatter()->column_width(36);
     add_serve();
     add_check();
+    add_explain();
     add_test();
     add_connect();
     add_report();
@@ -79,6 +82,20 @@ struct command_line {
         s->add_option("--format", check_format, "text, or json: one object per line")->type_name("FORMAT");
     format->check(CLI::IsMember({"text", "json"}));
     s->add_flag("--json", check_json, "The same as --format json")->excludes(format);
+  }
+  void add_explain() {
+    auto* s = app.add_subcommand(
+        "explain",
+        "Say for every phase which rule governs a destination, why the others do not, and which nearly "
+        "would; exit status 0 whatever the answer is, 2 error.");
+    s->add_option("HOST", explain.destination,
+                  "HOST, HOST:PORT, https://HOST[:PORT]/ or http://HOST[:PORT]/; U-labels are converted")
+        ->type_name("")
+        ->required();
+    add_policy(s, explain.policy);
+    s->add_option("--format", explain_format, "text, or json: one object")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember({"text", "json"}));
   }
   void add_test() {
     auto* s = app.add_subcommand(
@@ -179,6 +196,10 @@ int run_parsed(command_line& line) {
   if (name == "check") {
     line.check.json = line.check_json || line.check_format == "json";
     return run_check(line.check);
+  }
+  if (name == "explain") {
+    line.explain.json = line.explain_format == "json";
+    return run_explain(line.explain);
   }
   if (name == "test") return run_test(line.test);
   if (name == "connect") return run_connect(line.connect);

@@ -41,6 +41,14 @@ struct test_options {
 };
 int run_test(const test_options& options);
 
+/// `exeat explain`: one destination in every phase. 0 whatever the answer is, or exit_error.
+struct explain_options {
+  policy_choice policy;
+  std::string destination;
+  bool json = false;
+};
+int run_explain(const explain_options& options);
+
 /// `exeat connect --unix PATH -- COMMAND`.
 struct connect_options {
   std::string socket;

@@ -94,3 +94,69 @@ def test_no_markup_of_the_file_reaches_a_markdown_comment(policy_file):
 def test_serve_accepts_tests_and_does_not_run_them(exeat):
     proxy = exeat(with_tests({"phase": "agent", "url": "https://a.example/", "expect": "allow"}))
     assert run_exeat("test", "--config", proxy.config_file).returncode == 1
+
+
+# exeat explain
+
+
+def explained(path, destination):
+    done = run_exeat("explain", "--policy", path, "--format", "json", destination)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def in_phase(path, destination, phase="agent"):
+    """(verdict, reason, [(relation, rule)]) of one phase."""
+    found = next(one for one in explained(path, destination)["phases"] if one["phase"] == phase)
+    return found["verdict"], found["reason"], [(one["relation"], one["rule"]) for one in found["rules"]]
+
+
+@pytest.mark.parametrize("destination, wanted", [
+    ("one.example", ("deny", "no-rule", [("needs-apex", "agent/*.one.example:80,443")])),
+    ("a.b.one.example", ("deny", "no-rule", [("too-deep", "agent/*.one.example:80,443")])),
+    ("a.exact.example", ("deny", "no-rule", [("only-apex", "agent/exact.example:443")])),
+    ("exact.example:8443", ("deny", "port-not-allowed", [("other-port", "agent/exact.example:443")])),
+    ("http://exact.example:443/", ("deny", "scheme-not-allowed", [("other-scheme", "agent/exact.example:443")])),
+    ("exact.example", ("allow", "allowed", [("governs", "agent/exact.example:443")])),
+    ("bad.one.example", ("deny", "deny-rule", [("overruled", "agent/*.one.example:80,443")])),
+    ("exacl.example", ("deny", "no-rule", [("lookalike", "agent/exact.example:443")])),
+    ("198.51.100.7", ("deny", "address-forbidden", [("governs", "agent/198.51.100.0/24:443")])),
+])
+def test_explain_names_what_governs_and_what_nearly_would(policy_file, destination, wanted):
+    assert in_phase(policy_file(policy_of(**RULES)), destination) == wanted
+
+
+def test_explain_agrees_with_check(policy_file):
+    path = policy_file(policy_of(**RULES, setup=[{"host": "exact.example", "ports": [80], "expires": "2020-01-01"}],
+                                 phases={"watched": {"mode": "audit"}}))
+    for url in ("https://exact.example/", "http://exact.example/", "https://a.one.example/", "https://bad.one.example/",
+                "http://a.one.example/", "https://one.example/", "https://127.0.0.1/", "https://192.0.2.1/"):
+        for phase in ("agent", "setup", "mcp", "watched"):
+            check = json.loads(run_exeat("check", "--policy", path, "--json", "--phase", phase, url).stdout)
+            assert in_phase(path, url, phase)[:2] == (check["verdict"], check["reason"]), (url, phase)
+
+
+def test_explain_shows_a_name_both_ways(policy_file):
+    path = policy_file(policy_of(agent=[{"host": "bücher.example"}]))
+    for spelling in ("bücher.example", "xn--bcher-kva.example", "https://BÜCHER.example/x"):
+        found = explained(path, spelling)
+        assert (found["host"], found["host_unicode"]) == ("xn--bcher-kva.example", "bücher.example")
+        assert found["phases"][1]["verdict"] == "allow"
+    assert "reads bücher.example" in run_exeat("explain", "--policy", path, "bücher.example").stdout
+
+
+def test_explain_in_words(policy_file):
+    path = policy_file(policy_of(**RULES, addresses=[{"cidr": "10.0.0.0/24", "hosts": ["exact.example"]}]))
+    done = run_exeat("explain", "--policy", path, "one.example")
+    assert done.returncode == 0 and "agent: denied, no-rule" in done.stdout, done.stdout
+    assert "`apex: true` beside it would" in done.stdout and f"({path}:" in done.stdout
+    assert "no rule comes near" in done.stdout
+    assert "10.0.0.0/24 is where this name may resolve to" in run_exeat("explain", "--policy", path, "exact.example").stdout
+    assert "denies it, in every phase" in run_exeat("explain", "--policy", path, "bad.one.example").stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("not a host",), ("https://0x7f.1/",), ("a.example", "b.example"),
+                                       ("--format", "yaml", "a.example"), ("--policy", "/nonexistent.yaml", "a.example")])
+def test_explain_wrong_usage_is_2(arguments):
+    done = run_exeat("explain", *arguments)
+    assert done.returncode == 2 and done.stderr and not done.stdout

@@ -1,0 +1,155 @@
+// `exeat explain`: what every phase answers to a destination, and what each rule has to do with it.
+#include "allowlist/explain.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+
+#include "cli/answer.hpp"
+#include "cli/commands.hpp"
+
+namespace exeat::cli {
+namespace {
+
+using allowlist::related_rule;
+using allowlist::related_rules;
+
+std::string scheme_word(core::scheme scheme) {
+  return scheme == core::scheme::http ? "plain HTTP" : "CONNECT";
+}
+
+std::string unicode_of(const core::host& host) {
+  const auto* name = std::get_if<core::host_name>(&host);
+  return name == nullptr ? std::string() : allowlist::u_labels_of(*name);
+}
+
+// "the exception lets it": what an `addresses` entry does for this host.
+std::string text_of(const allowlist::address_exception& exception, const core::host& host) {
+  return fmt::format("{} {}", exception.prefix.to_string(),
+                     std::holds_alternative<core::ip_address>(host)
+                         ? "may be asked for as a literal, where a `cidr` rule allows it"
+                         : "is where this name may resolve to, special-purpose or not");
+}
+
+void print_rules(const related_rules& related) {
+  for (const auto& one : related.rules) {
+    fmt::print("  {:<12}  {} ({}) {}\n", allowlist::code_of(one.relation), one.rule->id, one.rule->at,
+               one.text);
+    const bool decisive =
+        one.relation == allowlist::relation::governs || one.relation == allowlist::relation::denies;
+    if (decisive && !one.rule->reason.empty())
+      fmt::print("  {:<12}  because: {}\n", "", config::printable(one.rule->reason, 1000));
+  }
+  if (related.left_out > 0) fmt::print("  and {} more\n", related.left_out);
+}
+
+void print_text(const allowlist::policy& policy, const config::wanted& wanted, std::chrono::sys_seconds now,
+                const allowlist::explained& explained) {
+  const auto unicode = unicode_of(wanted.to.host);
+  fmt::print("{} by {}{}, in {}\n", core::to_string(wanted.to), scheme_word(wanted.scheme),
+             unicode.empty() ? "" : fmt::format(" (the name reads {})", unicode),
+             config::printable(policy.source().file, 4096));
+  const auto& phases = policy.source().phases;
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    const auto answer = judge(policy, static_cast<allowlist::phase_id>(i), wanted, now);
+    fmt::print("\n{}: {}, {}\n", phases[i].name, words_for(answer.verdict), core::code_of(answer.reason));
+    print_rules(explained.phases[i]);
+    if (answer.guarded && answer.guarded->range != nullptr) {
+      fmt::print("  {:<12}  {} is {} ({})\n", "guard", answer.guarded->address.to_string(),
+                 answer.guarded->range->name, answer.guarded->range->source);
+    }
+    if (explained.phases[i].rules.empty()) fmt::print("  no rule comes near\n");
+  }
+  fmt::print("\ndeny, for every phase:\n");
+  print_rules(explained.deny);
+  if (explained.deny.rules.empty()) fmt::print("  no rule comes near\n");
+  if (explained.exceptions.empty()) return;
+  fmt::print("\naddresses:\n");
+  for (const auto* exception : explained.exceptions) {
+    fmt::print("  {} ({})\n", text_of(*exception, wanted.to.host), exception->where.to_string());
+  }
+}
+
+std::string json_of(const related_rule& one) {
+  std::string out;
+  append_member(out, "relation", allowlist::code_of(one.relation));
+  append_member(out, "rule", one.rule->id);
+  append_member(out, "rule_at", one.rule->at);
+  append_member(out, "text", one.text);
+  return out + "}";
+}
+
+std::string json_of(const related_rules& related) {
+  std::string out = "[";
+  for (const auto& one : related.rules) {
+    if (out.size() > 1) out += ',';
+    out += json_of(one);
+  }
+  return out + "]";
+}
+
+std::string json_of_phase(const allowlist::phase& phase, const answer& answer, const related_rules& related) {
+  std::string out;
+  append_member(out, "phase", phase.name);
+  append_member(out, "verdict", allowlist::to_string(answer.verdict));
+  append_member(out, "reason", core::code_of(answer.reason));
+  if (answer.rule != nullptr) {
+    append_member(out, "rule", answer.rule->id);
+    append_member(out, "rule_at", answer.rule->at);
+  }
+  append_json_member(out, "rules", json_of(related));
+  append_json_member(out, "left_out", std::to_string(related.left_out));
+  return out + "}";
+}
+
+void print_json(const allowlist::policy& policy, const config::wanted& wanted, std::chrono::sys_seconds now,
+                const allowlist::explained& explained) {
+  std::string out;
+  append_member(out, "policy", policy.source().file);
+  append_member(out, "host", core::to_string(wanted.to.host));
+  if (const auto unicode = unicode_of(wanted.to.host); !unicode.empty())
+    append_member(out, "host_unicode", unicode);
+  append_json_member(out, "port", std::to_string(wanted.to.port));
+  append_member(out, "scheme", wanted.scheme == core::scheme::http ? "http" : "https");
+  std::string phases;
+  for (std::size_t i = 0; i < policy.source().phases.size(); ++i) {
+    if (!phases.empty()) phases += ',';
+    phases +=
+        json_of_phase(policy.source().phases[i],
+                      judge(policy, static_cast<allowlist::phase_id>(i), wanted, now), explained.phases[i]);
+  }
+  append_json_member(out, "phases", "[" + phases + "]");
+  append_json_member(out, "deny", json_of(explained.deny));
+  append_json_member(out, "deny_left_out", std::to_string(explained.deny.left_out));
+  std::string exceptions;
+  for (const auto* exception : explained.exceptions) {
+    std::string one;
+    append_member(one, "cidr", exception->prefix.to_string());
+    append_member(one, "at", exception->where.to_string());
+    exceptions += (exceptions.empty() ? "" : ",") + one + "}";
+  }
+  append_json_member(out, "addresses", "[" + exceptions + "]");
+  fmt::print("{}}}\n", out);
+}
+
+}  // namespace
+
+int run_explain(const explain_options& options) {
+  const auto policy = load_chosen(options.policy);
+  if (!policy) {
+    fmt::print(stderr, "{}", config::to_string(policy.error()));
+    return exit_error;
+  }
+  const auto wanted = config::parse_destination(options.destination, config::name_spelling::policy);
+  if (!wanted) {
+    fmt::print(stderr, "exeat explain: `{}`: {}\n", config::printable(options.destination), wanted.error());
+    return exit_error;
+  }
+  const auto now = current_time();
+  const auto explained = allowlist::explain(**policy, wanted->to, wanted->scheme, now);
+  (options.json ? print_json : print_text)(**policy, *wanted, now, explained);
+  return exit_ok;
+}
+
+}  // namespace exeat::cli
