@@ -103,19 +103,22 @@ task<void> session::serve_connect() {
     record_failure(record, event::kind::close, core::reason::draining, cut_by_drain);
     co_return;
   }
-  if (seen.reason != core::reason::allowed) {
+  if (seen.reason != core::reason::allowed && audit) {
+    // Let through; the line at the tunnel's end tells what would have cut it.
+    record.would_deny = true;
+    record.reason = seen.reason;
+    worker_.counters().decision(record.slot, metrics::verdict::would_deny, seen.reason);
+  } else if (seen.reason != core::reason::allowed) {
     auto end = record.to_event(event::kind::close);
-    end.verdict = audit ? outcome::would_deny : outcome::deny;
+    end.verdict = outcome::deny;
     end.reason = seen.reason;
     end.error = seen.error;
     end.sni = seen.hello.sni;
     end.alpn = seen.hello.alpn;
     end.tls_version = seen.hello.tls_version;
     worker_.record(record.slot, end);
-    if (!audit) {
-      co_await end_refused_tunnel(record, seen);
-      co_return;
-    }
+    co_await end_refused_tunnel(record, seen);
+    co_return;
   }
   hand_over(std::move(record), std::move(*path), std::move(seen.hello), {}, 0, 0);
 }

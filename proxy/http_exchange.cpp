@@ -22,13 +22,6 @@ bool announces_body(const wire::request_head& head) noexcept {
          (head.framing == wire::body_framing::length && head.content_length != 0);
 }
 
-void reset(tcp_socket& socket) noexcept {
-  const linger now{1, 0};
-  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  error_code ignored;
-  socket.close(ignored);
-}
-
 bool is_safe(std::string_view method) noexcept {
   return method == "GET" || method == "HEAD" || method == "OPTIONS";
 }
@@ -81,6 +74,13 @@ http_exchange::http_exchange(session& session, request_record record)
   session_.buffer_.consume(session_.parser_.size());
 }
 
+void http_exchange::reset(tcp_socket& socket) noexcept {
+  const linger now{1, 0};
+  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  error_code ignored;
+  socket.close(ignored);
+}
+
 http_exchange::~http_exchange() {
   session_.origin_in_use_ = nullptr;
 }
@@ -126,6 +126,7 @@ task<std::optional<bool>> http_exchange::connect() {
   session_.origin_in_use_ = nullptr;
   session_.deadline_.disarm();
   session_.timed_out_ = false;
+  waiting_ = false;
   from_pool_ = false;
   origin_.reset();
   if (session_.bound_origin_ && session_.bound_key_ == key_ &&
@@ -162,196 +163,9 @@ task<std::optional<bool>> http_exchange::connect() {
   co_return std::nullopt;
 }
 
-task<http_exchange::answer> http_exchange::exchange() {
-  moving();
-  answer_.emplace(worker_.buffers());
-  if (!co_await to_origin({request_text_})) {
-    if (may_retry_ && !session_.timed_out_) co_return answer::retry;
-    // It may have answered before it closed; what it said is worth more than our 502.
-    origin_deaf_ = true;
-  }
-  start_pump();
-
-  const auto& settings = worker_.settings();
-  const wire::head_limits limits{settings.limits.head_bytes, settings.limits.head_fields};
-  const wire::response_context context{.head_request = request_.head_request,
-                                       .websocket_request = request_.websocket};
-  wire::response_parser parser;
-  wire::response_head head;
-  for (unsigned interim = 0;;) {
-    const auto octets = answer_->data();
-    switch (parser.parse({octets.data(), octets.size()}, limits, context, head)) {
-      case wire::parse_status::error:
-        download_trouble(core::reason::origin_not_http, parser.error().detail);
-        co_return answer::failed;
-      case wire::parse_status::need_more:
-        if (co_await read_origin() == 0) co_return read_failed();
-        continue;
-      case wire::parse_status::done:
-        break;
-    }
-    if (!head.is_interim()) co_return co_await relay_answer(head, parser.size());
-    if (++interim > wire::max_interim_responses) {
-      download_trouble(core::reason::origin_not_http, "too many interim answers");
-      co_return answer::failed;
-    }
-    if (request_.minor >= 1) {
-      wire::write_response_head(head, {.client_minor = 1, .via = settings.via}, answer_text_);
-      if (!co_await to_client({answer_text_})) co_return answer::failed;
-    }
-    answer_->consume(parser.size());
-    parser.reset();
-  }
-}
-
-http_exchange::answer http_exchange::read_failed() noexcept {
-  if (trouble_ != core::reason::allowed) return answer::failed;
-  if (session_.timed_out_) {
-    if (!body_done_ && !origin_deaf_ && !answer_started_) {
-      download_trouble(core::reason::body_timeout, "the request body stood still");
-    } else {
-      download_trouble(core::reason::origin_timeout, "the origin sent nothing in time");
-    }
-  } else if (may_retry_ && answer_->empty() && !answer_started_) {
-    return answer::retry;
-  } else if (answer_started_) {
-    download_trouble(core::reason::origin_truncated, "the origin closed within the body");
-  } else {
-    download_trouble(core::reason::origin_closed, answer_->empty() ? "the origin closed without an answer"
-                                                                   : "the origin closed within the head");
-  }
-  return answer::failed;
-}
-
-task<http_exchange::answer> http_exchange::relay_answer(const wire::response_head& head,
-                                                        std::size_t head_size) {
-  if (head.is_proxy_challenge()) {
-    download_trouble(core::reason::origin_not_http, "the origin answered 407, which only a proxy may");
-    co_return answer::failed;
-  }
-  const auto minor = static_cast<unsigned>(request_.minor);
-  const auto to = wire::forwarded_framing(head, minor);
-  answer_closes_ = !head.is_switch() && (!request_.keep_alive || !body_done_ || session_.draining_ ||
-                                         to == wire::body_framing::until_close);
-  wire::write_response_head(
-      head, {.client_minor = minor, .via = worker_.settings().via, .close = answer_closes_}, answer_text_);
-  status_ = head.status;
-  const auto from = head.framing;
-  const auto length = head.content_length;
-  const bool reusable = head.keep_alive && from != wire::body_framing::until_close;
-  const bool auth = head.connection_auth || request_.auth;
-  const bool is_switch = head.is_switch();
-  answer_->consume(head_size);  // the head's views end here
-  may_retry_ = false;
-
-  if (is_switch) {
-    if (!co_await to_client({answer_text_})) co_return answer::failed;
-    co_return answer::tunnel;
-  }
-  if (from == wire::body_framing::none || (from == wire::body_framing::length && length == 0)) {
-    answer_started_ = true;
-    if (!co_await to_client({answer_text_})) co_return answer::failed;
-  } else if (!co_await relay_body(from, to, length)) {
-    co_return answer::failed;
-  }
-  // Surplus octets would be taken for the next answer (RFC 9112 9.2, "response splitting"): such a connection
-  // ends.
-  if (reusable && body_done_ && !origin_deaf_ && !pumping_ && answer_->empty() && !session_.timed_out_) {
-    session_.origin_in_use_ = nullptr;
-    if (auth) {
-      session_.bound_origin_ = std::move(*origin_);
-      session_.bound_key_ = key_;
-      session_.bound_generation_ = pool_generation_;
-    } else {
-      worker_.upstreams().put(key_, std::move(*origin_), pool_generation_);
-    }
-    origin_.reset();
-  }
-  co_return answer::complete;
-}
-
-task<bool> http_exchange::relay_body(wire::body_framing from, wire::body_framing to, std::uint64_t length) {
-  if (from == wire::body_framing::chunked) co_return co_await relay_chunks(to);
-
-  const bool counted = from == wire::body_framing::length;
-  const bool chunk = to == wire::body_framing::chunked;
-  std::string_view head = answer_text_;
-  for (;;) {
-    const auto held = answer_->data();
-    const auto size =
-        counted ? static_cast<std::size_t>(std::min<std::uint64_t>(held.size(), length)) : held.size();
-    if (size != 0 || !head.empty()) {
-      answer_started_ = true;
-      const std::string_view data(held.data(), size);
-      const wire::chunk_header line(chunk && size != 0 ? size : 1);
-      const bool ok = chunk && size != 0 ? co_await to_client({head, line.view(), data, wire::chunk_end})
-                                         : co_await to_client({head, data});
-      if (!ok) co_return false;
-      head = {};
-      answer_->consume(size);
-      if (counted && (length -= size) == 0) co_return true;
-    }
-    if (co_await read_origin() != 0) continue;
-    // An orderly end of the connection is the end of a body to the close; anything else is a truncation.
-    if (counted || origin_error_ || session_.timed_out_ || trouble_ != core::reason::allowed) {
-      read_failed();
-      co_return false;
-    }
-    if (!chunk) co_return true;
-    answer_text_.clear();
-    wire::append_last_chunk(answer_text_);
-    co_return co_await to_client({answer_text_});
-  }
-}
-
-task<bool> http_exchange::relay_chunks(wire::body_framing to) {
-  const bool chunk = to == wire::body_framing::chunked;
-  wire::chunked_decoder decoder;
-  std::string_view head = answer_text_;
-  for (;;) {
-    const auto held = answer_->data();
-    const auto step = decoder.next({held.data(), held.size()});
-    switch (step.what) {
-      case wire::chunk_step::kind::data: {
-        answer_started_ = true;
-        const wire::chunk_header line(step.data.size());
-        const bool ok = chunk ? co_await to_client({head, line.view(), step.data, wire::chunk_end})
-                              : co_await to_client({head, step.data});
-        if (!ok) co_return false;
-        head = {};
-        answer_->consume(step.consumed);
-        break;
-      }
-      case wire::chunk_step::kind::need_more:
-        answer_->consume(step.consumed);
-        if (!head.empty()) {
-          answer_started_ = true;
-          if (!co_await to_client({head})) co_return false;
-          head = {};
-        }
-        if (co_await read_origin() == 0) {
-          read_failed();
-          co_return false;
-        }
-        break;
-      case wire::chunk_step::kind::end: {
-        answer_->consume(step.consumed);
-        std::string last;
-        if (chunk) wire::append_last_chunk(last, decoder.trailers());
-        answer_started_ = true;
-        co_return co_await to_client({head, last});
-      }
-      case wire::chunk_step::kind::error:
-        download_trouble(answer_started_ ? core::reason::origin_truncated : core::reason::origin_not_http,
-                         decoder.detail());
-        co_return false;
-    }
-  }
-}
-
 task<std::size_t> http_exchange::read_origin() {
-  // Trouble from before this read found nothing to wake.
-  if (trouble_ != core::reason::allowed) co_return 0;
+  // Trouble, or a deadline, from before this read found nothing to wake.
+  if (trouble_ != core::reason::allowed || session_.timed_out_) co_return 0;
   const auto room = answer_->room();
   if (room.empty()) {
     origin_error_ = asio::error::no_buffer_space;
@@ -403,6 +217,9 @@ task<bool> http_exchange::to_origin(parts what) {
 void http_exchange::moving() noexcept {
   const auto& timeouts = worker_.settings().timeouts;
   const bool waiting = (body_done_ || origin_deaf_) && !answer_started_;
+  // One deadline for the head of the answer, however many octets it drips in.
+  if (waiting && waiting_) return;
+  waiting_ = waiting;
   session_.arm(waiting ? timeouts.response : timeouts.idle);
 }
 
@@ -417,100 +234,6 @@ void http_exchange::upload_trouble(core::reason reason, std::string_view error) 
   // Wakes the reader of the answer: there will be none to wait for.
   error_code ignored;
   if (origin_) origin_->socket.cancel(ignored);
-}
-
-void http_exchange::start_pump() {
-  if (body_done_ || origin_deaf_) return;
-  pumping_ = true;
-  pump_ended_.expires_at(steady_timer::time_point::max());
-  asio::co_spawn(worker_.context().get_executor(), pump(), [this](std::exception_ptr failure) {
-    if (failure) upload_trouble(core::reason::internal_error, "out of memory");
-    pumping_ = false;
-    pump_ended_.cancel();
-  });
-}
-
-task<void> http_exchange::stop_pump() {
-  if (!pumping_) co_return;
-  origin_deaf_ = true;
-  error_code ignored;
-  session_.client_.cancel(ignored);
-  // The rest of the body will not come, so this request must not look whole; and a write begun later fails at
-  // once.
-  if (origin_) reset(origin_->socket);
-  while (pumping_) co_await pump_ended_.async_wait(no_throw);
-}
-
-task<void> http_exchange::pump() {
-  const bool whole =
-      request_.framing == wire::body_framing::length ? co_await pump_length() : co_await pump_chunked();
-  if (whole) {
-    body_done_ = true;
-    moving();
-  }
-}
-
-task<bool> http_exchange::pump_length() {
-  for (auto left = request_.length; left != 0;) {
-    if (!co_await more_of_body()) co_return false;
-    const auto held = session_.buffer_.data();
-    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(held.size(), left));
-    if (!co_await to_origin({std::string_view(held.data(), size)})) {
-      origin_deaf_ = true;
-      co_return false;
-    }
-    session_.buffer_.consume(size);
-    left -= size;
-  }
-  co_return true;
-}
-
-task<bool> http_exchange::pump_chunked() {
-  wire::chunked_decoder decoder;
-  for (;;) {
-    const auto held = session_.buffer_.data();
-    const auto step = decoder.next({held.data(), held.size()});
-    switch (step.what) {
-      case wire::chunk_step::kind::data: {
-        const wire::chunk_header line(step.data.size());
-        if (!co_await to_origin({line.view(), step.data, wire::chunk_end})) {
-          origin_deaf_ = true;
-          co_return false;
-        }
-        session_.buffer_.consume(step.consumed);
-        break;
-      }
-      case wire::chunk_step::kind::need_more:
-        session_.buffer_.consume(step.consumed);
-        if (!co_await more_of_body()) co_return false;
-        break;
-      case wire::chunk_step::kind::end: {
-        session_.buffer_.consume(step.consumed);
-        std::string last;
-        wire::append_last_chunk(last, decoder.trailers());
-        if (co_await to_origin({last})) co_return true;
-        origin_deaf_ = true;
-        co_return false;
-      }
-      case wire::chunk_step::kind::error:
-        upload_trouble(core::reason::bad_chunk, decoder.detail());
-        co_return false;
-    }
-  }
-}
-
-task<bool> http_exchange::more_of_body() {
-  if (!session_.buffer_.empty()) co_return true;
-  if (origin_deaf_) co_return false;
-  const auto [error, count] = co_await session_.read_some();
-  if (count != 0) {
-    moving();
-    co_return true;
-  }
-  if (!session_.timed_out_ && !origin_deaf_) {
-    upload_trouble(core::reason::client_closed, "the client closed within the request body");
-  }
-  co_return false;
 }
 
 session::refusal_detail http_exchange::refusal_of(bool close) const {

@@ -81,6 +81,8 @@ class http_exchange {
   void hand_over_tunnel();
   void log_end(core::reason reason, std::string_view error) noexcept;
   static void log_soon_passed(void* self) noexcept;
+  /// Closes so that the other side cannot take what it has for the whole.
+  static void reset(tcp_socket& socket) noexcept;
 
   session& session_;
   worker& worker_;
@@ -104,6 +106,7 @@ class http_exchange {
   bool body_done_ = true;        ///< the whole request body has gone to the origin
   bool origin_deaf_ = false;     ///< the origin takes no more of it; it may answer all the same
   bool pumping_ = false;
+  bool waiting_ = false;  ///< the deadline of the answer's head runs
   core::reason trouble_ = core::reason::allowed;
   std::string_view trouble_text_;
   bool logged_ = false;

@@ -214,6 +214,21 @@ def test_a_body_that_stands_still(exeat, origin):
     assert eventually(lambda: hits(proxy, "body-timeout") == 1)
 
 
+def test_an_answer_s_head_that_drips_has_one_deadline(exeat, origin):
+    def drip(connection):
+        connection.read_until(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for octet in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"y" * 400:
+                connection.write(bytes([octet]))
+                time.sleep(0.05)
+
+    server = origin(drip)
+    proxy = exeat(allow(server.port), {"timeouts": {"response": "500ms"}})
+    with proxy.client(timeout=15) as client:
+        assert client.get(f"http://{HOST}:{server.port}/").status == 504
+    assert proxy.logged(event="decision")["reason"] == "origin-timeout"
+
+
 def test_a_response_that_stands_still_ends_the_client_s_connection(exeat, origin):
     def half(connection):
         connection.read_until(b"\r\n\r\n")

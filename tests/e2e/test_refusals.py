@@ -95,6 +95,23 @@ def test_audit_lets_through_and_says_what_it_would_have_done(exeat, origin):
     assert "would" in check.stdout
 
 
+def test_audit_lets_through_what_the_peek_would_cut_and_says_so_once(exeat, origin):
+    server = origin(echo)
+    port = free_port()
+    allow = [{"host": "origin.corp.example", "ports": [server.port]}]
+    proxy = exeat(policy_of(phases={"trial": {"mode": "audit", "allow": allow}}, addresses=[loopback()]),
+                  {"more_listeners": [{"address": f"127.0.0.1:{port}", "phase": "trial"}]})
+    with Client(("127.0.0.1", port)) as client:
+        assert client.connect(f"origin.corp.example:{server.port}").status == 200
+        client.send(b"no TLS at all")
+        assert client.read_exactly(13) == b"no TLS at all"
+    end = proxy.logged(event="close", phase="trial")
+    assert (end["verdict"], end["reason"], end["bytes_up"]) == ("would_deny", "not-tls", 13)
+    assert proxy.metric("exeat_decisions_total", phase="trial", verdict="would_deny", reason="not-tls") == 1
+    proxy.stop()
+    assert len(proxy.log(event="close")) == 1
+
+
 def test_the_log_line_of_an_allowed_tunnel(exeat, origin):
     server = origin(echo)
     proxy = exeat(policy_of(agent=[{"host": "origin.corp.example", "ports": [server.port], "tls": "any"}],

@@ -75,7 +75,10 @@ class Exeat:
         os.replace(fresh, self.policy_file)
 
     def _write_settings(self):
-        self.ports = {name: free_port() for name in ("setup", "agent", "mcp", "admin")}
+        wanted = set()
+        while len(wanted) < 4:
+            wanted.add(free_port())
+        self.ports = dict(zip(("setup", "agent", "mcp", "admin"), wanted))
         settings = {
             "version": 1,
             "policy": "policy.yaml",
