@@ -77,11 +77,11 @@ struct dns_settings {
 struct limit_settings {
   std::uint32_t connections = 8'192;  ///< of clients, in the whole process
   std::uint32_t connections_per_client =
-      2'000;                                ///< of one client address (or uid of a unix socket); 0: no limit
-  std::uint32_t head_bytes = 32U << 10;     ///< of a request or response head
-  std::uint32_t head_fields = 100;          ///< of a request or response head
+      2'000;                                 ///< of one client address (or uid of a unix socket); 0: no limit
+  std::uint32_t head_bytes = 32U << 10;      ///< of a request or response head
+  std::uint32_t head_fields = 100;           ///< of a request or response head
   std::uint32_t upstream_idle_per_key = 64;  ///< idle upstream connections kept per worker, phase and origin
-  std::uint32_t upstream_idle = 256;        ///< idle upstream connections kept per worker in all; 0: no pool
+  std::uint32_t upstream_idle = 256;         ///< idle upstream connections kept per worker in all; 0: no pool
 };
 
 struct timeout_settings {
