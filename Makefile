@@ -8,7 +8,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: help run build test test-quick tsan fuzz lint format image install clean
+.PHONY: help run build test test-quick tsan fuzz bench lint format image install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,11 @@ tsan: ## the concurrency tests under ThreadSanitizer
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each
 	@tools/install-packages build test
 	@tools/test fuzz $(FUZZ_SECONDS)
+
+bench: ## what the hot path costs, piece by piece (ARGS=... passes Google Benchmark's flags)
+	@tools/install-packages build bench
+	@tools/build bench micro
+	@build/bench/bench/micro $(ARGS)
 
 lint: ## format, floors, words, and clang-tidy on all files
 	@tools/install-packages build test
