@@ -16,6 +16,8 @@
 #include <thread>
 #include <utility>
 
+#include "proxy/socket_address.hpp"
+
 namespace exeat::proxy {
 namespace {
 
@@ -32,20 +34,6 @@ void forbid_search_domains() {
   seen = now;
   res_init();
   _res.options &= ~static_cast<unsigned long>(RES_DNSRCH | RES_DEFNAMES);
-}
-
-std::optional<core::ip_address> address_from(const sockaddr* address) noexcept {
-  if (address->sa_family == AF_INET) {
-    sockaddr_in v4{};
-    std::memcpy(&v4, address, sizeof v4);
-    return core::ip_address::v4(ntohl(v4.sin_addr.s_addr));
-  }
-  if (address->sa_family != AF_INET6) return std::nullopt;
-  sockaddr_in6 v6{};
-  std::memcpy(&v6, address, sizeof v6);
-  std::array<std::uint8_t, 16> bytes;
-  std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
-  return core::ip_address::v6(bytes);
 }
 
 }  // namespace

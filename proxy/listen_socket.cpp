@@ -13,6 +13,8 @@
 #include <string_view>
 #include <utility>
 
+#include "proxy/socket_address.hpp"
+
 namespace exeat::proxy {
 namespace {
 
@@ -51,10 +53,7 @@ std::uint16_t port_of(int fd) noexcept {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return 0;
-  // sin_port and sin6_port lie at the same place.
-  sockaddr_in in{};
-  std::memcpy(&in, &storage, sizeof in);
-  return ntohs(in.sin_port);
+  return port_from(storage);
 }
 
 void set(int fd, int level, int option, int value) noexcept {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "proxy/session.hpp"
+#include "proxy/socket_address.hpp"
 #include "proxy/worker.hpp"
 
 namespace exeat::proxy {
@@ -20,24 +21,6 @@ namespace {
 
 // A burst does not keep the tunnels of this worker waiting.
 constexpr int accepts_per_turn = 64;
-
-client_peer peer_of(const sockaddr_storage& storage) noexcept {
-  client_peer peer;
-  if (storage.ss_family == AF_INET) {
-    sockaddr_in in{};
-    std::memcpy(&in, &storage, sizeof in);
-    peer.address = core::ip_address::v4(ntohl(in.sin_addr.s_addr));
-    peer.port = ntohs(in.sin_port);
-  } else if (storage.ss_family == AF_INET6) {
-    sockaddr_in6 in{};
-    std::memcpy(&in, &storage, sizeof in);
-    std::array<std::uint8_t, 16> bytes{};
-    std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
-    peer.address = core::ip_address::v6(bytes);
-    peer.port = ntohs(in.sin6_port);
-  }
-  return peer;
-}
 
 void prepare_tcp(int fd) noexcept {
   const auto set = [fd](int level, int option, int value) {
@@ -144,7 +127,8 @@ void listener::admit(int fd, const void* address) {
     socklen_t size = sizeof credentials;
     if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0) peer.uid = credentials.uid;
   } else {
-    peer = peer_of(*static_cast<const sockaddr_storage*>(address));
+    peer.address = address_from(static_cast<const sockaddr*>(address));
+    peer.port = port_from(*static_cast<const sockaddr_storage*>(address));
     prepare_tcp(fd);
   }
   worker_.counters().connection_accepted();

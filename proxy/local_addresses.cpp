@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "proxy/dialer_endpoint.hpp"
+#include "proxy/socket_address.hpp"
 
 namespace exeat::proxy {
 namespace {
@@ -36,21 +37,6 @@ bool is_loopback(const core::ip_address& address) noexcept {
   const auto octets = address.bytes();
   if (address.is_v4()) return octets[0] == 127;
   return octets[15] == 1 && std::ranges::all_of(octets.first(15), [](auto o) { return o == 0; });
-}
-
-std::optional<core::ip_address> address_from(const sockaddr* address) noexcept {
-  if (address == nullptr) return std::nullopt;
-  if (address->sa_family == AF_INET) {
-    sockaddr_in v4{};
-    std::memcpy(&v4, address, sizeof v4);
-    return core::ip_address::v4(ntohl(v4.sin_addr.s_addr));
-  }
-  if (address->sa_family != AF_INET6) return std::nullopt;
-  sockaddr_in6 v6{};
-  std::memcpy(&v6, address, sizeof v6);
-  std::array<std::uint8_t, 16> octets;
-  std::memcpy(octets.data(), &v6.sin6_addr, octets.size());
-  return core::ip_address::v6(octets);
 }
 
 /// The kernel binds only to what its routing table delivers locally, beyond the addresses of interfaces
