@@ -211,6 +211,19 @@ task<void> session::end_refused_tunnel(const request_record& record, const peeke
 
 void session::hand_over(request_record record, upstream_connection origin, hello_facts hello,
                         std::span<const char> early_down, std::uint64_t up, std::uint64_t down) {
+  const bool reloaded = record.policy != worker_.policy();
+  auto owner = std::make_unique<live_tunnel>(worker_, std::move(record), std::move(*admission_),
+                                             std::move(hello), up, down);
+  admission_.reset();
+  if (reloaded && worker_.settings().on_tighten == config::tighten_action::cut) {
+    // The reload went over the live tunnels while this one was not yet among them.
+    if (const auto reason = owner->denied_by(*worker_.policy())) {
+      reset_client();
+      owner->ended({*reason, cut_by_reload, up, down});
+      return;
+    }
+  }
+
   error_code error;
   client_.native_non_blocking(true, error);
   origin.socket.native_non_blocking(true, error);
@@ -225,9 +238,6 @@ void session::hand_over(request_record record, upstream_connection origin, hello
     if (n > 0) sent = static_cast<std::uint64_t>(n);
     early_up = early_up.subspan(static_cast<std::size_t>(sent));
   }
-  auto owner = std::make_unique<live_tunnel>(worker_, std::move(record), std::move(*admission_),
-                                             std::move(hello), up, down);
-  admission_.reset();
   if (sent != 0) owner->moved(sent, 0);
   worker_.relay().add(
       std::move(owner), client_fd, origin_fd,

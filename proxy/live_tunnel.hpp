@@ -19,6 +19,10 @@ struct hello_facts {
   std::string_view tls_version;  ///< static text
 };
 
+/// The text of a tunnel that `on_tighten: cut` ends.
+inline constexpr std::string_view cut_by_reload =
+    "the policy that was loaded since denies it, and on_tighten says cut";
+
 class live_tunnel final : public tunnel_owner {
  public:
   /// `up` and `down` octets have been moved and counted before it was a tunnel.

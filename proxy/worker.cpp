@@ -93,7 +93,7 @@ void worker::cut_denied() {
     // Every owner in our relay is one of ours.
     const auto& live = static_cast<live_tunnel&>(t.owner());
     if (const auto reason = live.denied_by(*policy_)) {
-      relay_.cut(t, *reason, "the policy that was loaded since denies it, and on_tighten says cut");
+      relay_.cut(t, *reason, cut_by_reload);
     }
   });
 }

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness.client import Client, eventually
+from harness.client import Client, client_hello, eventually
 from harness.origin import echo
 from harness.proxy import Exeat, free_port, loopback, policy_of, run_exeat
 
@@ -107,6 +107,20 @@ def test_on_tighten_cut_ends_what_the_new_policy_denies(exeat, origin):
         proxy.reload(policy_of())
         assert client.is_closed()
     assert proxy.logged(event="close")["reason"] != "allowed"
+
+
+def test_on_tighten_cut_reaches_a_tunnel_that_waits_for_its_hello(exeat, origin):
+    server = origin(echo)
+    rule = {"host": HOST, "ports": [server.port]}
+    proxy = exeat(policy_of(agent=[rule], addresses=[loopback()]), {"on_tighten": "cut"})
+    with proxy.client() as client:
+        assert client.connect(f"{HOST}:{server.port}").status == 200
+        proxy.reload(policy_of())
+        client.send(client_hello(HOST))
+        assert client.is_closed()
+    end = proxy.logged(event="close")
+    assert (end["verdict"], end["reason"]) == ("deny", "no-rule")
+    assert not any(c.received for c in server.connections)
 
 
 def control_reload(path):
