@@ -53,7 +53,7 @@ std::uint64_t hash_of_what(const rule& rule) {
 
 // Leaves one of each set of repetitions: the one that stands first in the files, and of `443` implied and
 // `443` written the written one, which lets everything through that the other does.
-void fold_repetitions(std::vector<rule>& rules) {
+void fold_repetitions(std::vector<rule>& rules, std::vector<repetition>& folded) {
   struct place_of {
     std::uint64_t hash;  // of what the rule names: settles most comparisons
     std::size_t index;
@@ -76,6 +76,7 @@ void fold_repetitions(std::vector<rule>& rules) {
     if (kept != nullptr && kept->what == current.what && kept->ports == current.ports &&
         same_attributes(*kept, current)) {
       drop[index] = true;
+      folded.push_back({what_text(current), current.where, kept->where});
     } else {
       kept = &current;
     }
@@ -227,8 +228,9 @@ std::expected<policy, std::vector<conflict>> compile(policy_source source) {
   conflicts found;
   check_phases(source, found);
   check_exceptions(source, found);
-  for (auto& phase : source.phases) fold_repetitions(phase.allow);
-  fold_repetitions(source.deny);
+  source.repeated.clear();
+  for (auto& phase : source.phases) fold_repetitions(phase.allow, source.repeated);
+  fold_repetitions(source.deny, source.repeated);
   assign_ids(source);
 
   auto out = std::make_unique<policy::compiled>();

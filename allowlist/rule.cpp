@@ -48,6 +48,14 @@ bool port_set::overlaps(const port_set& other) const noexcept {
   return false;
 }
 
+bool port_set::covers(const port_set& other) const noexcept {
+  // Ranges are disjoint and never adjacent, so that each of the other's must lie in one of ours.
+  return std::ranges::all_of(other.ranges_, [this](const port_range& r) {
+    return std::ranges::any_of(
+        ranges_, [&](const port_range& mine) { return mine.first <= r.first && r.last <= mine.last; });
+  });
+}
+
 std::uint32_t port_set::size() const noexcept {
   std::uint32_t count = 0;
   for (const auto& range : ranges_) count += std::uint32_t{range.last} - range.first + 1U;

@@ -40,6 +40,8 @@ class port_set {
   bool contains(std::uint16_t port) const noexcept;
   /// True where one port lies in both.
   bool overlaps(const port_set& other) const noexcept;
+  /// True where every port of `other` lies in this one.
+  bool covers(const port_set& other) const noexcept;
   /// How many ports: the fewer, the more specific the rule.
   std::uint32_t size() const noexcept;
   const std::vector<port_range>& ranges() const noexcept { return ranges_; }
@@ -126,12 +128,21 @@ struct policy_test {
   mark where;
 };
 
+/// An entry that says what another one says already; compile left it out.
+struct repetition {
+  std::string what;
+  mark where;
+  mark first;  ///< the one that was kept
+};
+
 /// A whole policy file, valid in itself.
 struct policy_source {
   std::vector<phase> phases;
   std::vector<rule> deny;
   std::vector<address_exception> addresses;
   std::vector<policy_test> tests;
+  /// Set by compile.
+  std::vector<repetition> repeated;
   /// Hex SHA-256 of the file's octets, as the caller computed it; shown in health, metrics and log.
   std::string digest;
   std::string file;

@@ -26,6 +26,7 @@ struct command_line {
   std::string check_format = "text";
   bool check_json = false;
   explain_options explain;
+  lint_options lint;
   std::string explain_format = "text";
   test_options test;
   connect_options connect;
@@ -39,6 +40,7 @@ struct command_line {
     add_serve();
     add_check();
     add_explain();
+    add_lint();
     add_test();
     add_connect();
     add_report();
@@ -96,6 +98,24 @@ struct command_line {
     s->add_option("--format", explain_format, "text, or json: one object")
         ->type_name("FORMAT")
         ->check(CLI::IsMember({"text", "json"}));
+  }
+  void add_lint() {
+    auto* s = app.add_subcommand("lint",
+                                 "Find what in a policy is dangerous, dead or left over; exit status 0 "
+                                 "nothing of --fail-on or above, 1 something, 2 error.");
+    add_policy(s, lint.policy);
+    s->add_option("--format", lint.format,
+                  "text, json: one object per finding and line, or sarif: SARIF 2.1.0 for code review")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember({"text", "json", "sarif"}));
+    s->add_option("--fail-on", lint.fail_on,
+                  "The least severity that ends with status 1: low, medium, high (the default) or never")
+        ->type_name("SEVERITY")
+        ->check(CLI::IsMember({"low", "medium", "high", "never"}));
+    s->add_option("--expires-within", lint.expires_within,
+                  "Report rules that expire so soon: 30d, which is the default, or 0 for none")
+        ->type_name("TIME");
+    s->add_flag("--require-owner", lint.require_owner, "Report allow rules without an owner");
   }
   void add_test() {
     auto* s = app.add_subcommand(
@@ -201,6 +221,7 @@ int run_parsed(command_line& line) {
     line.explain.json = line.explain_format == "json";
     return run_explain(line.explain);
   }
+  if (name == "lint") return run_lint(line.lint);
   if (name == "test") return run_test(line.test);
   if (name == "connect") return run_connect(line.connect);
   if (name == "report") return run_report(line.report);

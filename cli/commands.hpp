@@ -10,9 +10,10 @@
 namespace exeat::cli {
 
 /// Exit statuses of every subcommand that answers yes or no.
-inline constexpr int exit_ok = 0;      ///< done; for `check`: everything allowed
-inline constexpr int exit_denied = 1;  ///< `check`: something denied; `test`: a test fails
-inline constexpr int exit_error = 2;   ///< wrong usage, unreadable files, and what else keeps from an answer
+inline constexpr int exit_ok = 0;  ///< done; for `check`: everything allowed
+inline constexpr int exit_denied =
+    1;  ///< `check`: something denied; `test`: a test fails; `lint`: a finding of --fail-on
+inline constexpr int exit_error = 2;  ///< wrong usage, unreadable files, and what else keeps from an answer
 
 /// `exeat serve`. The settings are loaded, merged with the command line and valid.
 struct serve_options {
@@ -48,6 +49,16 @@ struct explain_options {
   bool json = false;
 };
 int run_explain(const explain_options& options);
+
+/// `exeat lint`.
+struct lint_options {
+  policy_choice policy;
+  std::string format = "text";         ///< text, json (one object per line), sarif
+  std::string fail_on = "high";        ///< low, medium, high, never: the least severity that ends with 1
+  std::string expires_within = "30d";  ///< as core::parse_duration reads it
+  bool require_owner = false;
+};
+int run_lint(const lint_options& options);
 
 /// `exeat connect --unix PATH -- COMMAND`.
 struct connect_options {

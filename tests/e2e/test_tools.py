@@ -160,3 +160,124 @@ def test_explain_in_words(policy_file):
 def test_explain_wrong_usage_is_2(arguments):
     done = run_exeat("explain", *arguments)
     assert done.returncode == 2 and done.stderr and not done.stdout
+
+
+# exeat lint
+
+RISKY = """version: 1
+phases:
+  setup:
+    untrusted: false
+    allow:
+      - {host: a.corp.example, reason: build cache, owner: platform}
+  agent:
+    mode: audit
+    allow:
+      - {host: "**.corp.example", reason: everything internal}
+      - {host: "x.corp.example", reason: again}
+      - {host: github.com}
+      - {host: db.example, ports: any, tls: any, reason: database}
+      - {host: web.example, ports: [80, 443], reason: site}
+      - {host: old.example, expires: 2020-01-01, reason: trial}
+      - {host: shut.example, reason: was needed once}
+deny:
+  - {host: "**.shut.example", apex: true}
+  - {host: nobody.example}
+addresses:
+  - {cidr: 10.0.0.0/8, hosts: ["**.corp.example"], reason: internal}
+"""
+RISKY_FOUND = {
+    ("no-tests", 1), ("audit-mode", 7), ("wider-than-trusted", 7), ("redundant", 11), ("upload-sink", 12),
+    ("no-reason", 12), ("any-port", 13), ("tls-any", 13), ("plain-http", 14), ("expired", 15), ("never-matches", 16),
+    ("idle-deny", 19), ("wide-exception", 21),
+}
+CLEAN = {"version": 1, "phases": {"agent": {"allow": [{"host": "a.example", "reason": "why"}]}},
+         "tests": [{"phase": "agent", "url": "https://b.example/", "expect": "deny"}]}
+
+
+def test_lint_finds_each_thing_in_its_line(policy_file):
+    path = policy_file(RISKY)
+    done = run_exeat("lint", "--policy", path, "--format", "json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {(one["code"], one["line"]) for one in lines} == RISKY_FOUND, done.stdout
+    assert all(one["file"] == str(path) and one["danger"] and one["fix"] for one in lines)
+    assert [one["line"] for one in lines] == sorted(one["line"] for one in lines)
+    text = run_exeat("lint", "--policy", path).stdout
+    assert text.count("  danger: ") == text.count("  fix: ") == len(RISKY_FOUND)
+    assert f"{path}:21: high: the exception 10.0.0.0/8 [wide-exception]" in text
+    assert "13 found: 3 high, 5 medium, 4 low, 1 info" in text
+
+
+def test_lint_statuses(policy_file):
+    risky = policy_file(RISKY)
+    assert [run_exeat("lint", "--policy", risky, "--fail-on", word).returncode
+            for word in ("low", "medium", "high", "never")] == [1, 1, 1, 0]
+    assert run_exeat("lint", "--policy", risky).returncode == 1
+    low = policy_file({**CLEAN, "tests": []})
+    assert [run_exeat("lint", "--policy", low, "--fail-on", word).returncode
+            for word in ("low", "medium", "high")] == [1, 0, 0]
+    clean = run_exeat("lint", "--policy", policy_file(CLEAN), "--fail-on", "low")
+    assert clean.returncode == 0 and clean.stdout == "nothing found\n"
+    owners = run_exeat("lint", "--policy", policy_file(CLEAN), "--fail-on", "low", "--require-owner")
+    assert owners.returncode == 1 and "[no-owner]" in owners.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--fail-on", "info"), ("--expires-within", "soon"), ("--format", "xml"),
+                                       ("--expires-within", "-3d"), ("--policy", "/nonexistent.yaml"), ("word",)])
+def test_lint_wrong_usage_is_2(arguments):
+    done = run_exeat("lint", *arguments)
+    assert done.returncode == 2 and done.stderr and not done.stdout
+
+
+def test_lint_expires_within(policy_file):
+    import datetime
+    day = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=10)).strftime("%Y-%m-%d")
+    policy = {**CLEAN, "phases": {"agent": {"allow": [{"host": "a.example", "reason": "why", "expires": day}]}}}
+    found = [run_exeat("lint", "--policy", policy_file(policy), "--expires-within", within).stdout
+             for within in ("30d", "5d", "0", "20d")]
+    assert ["expires-soon" in text for text in found] == [True, False, False, True]
+
+
+def test_lint_sarif(policy_file):
+    path = policy_file(RISKY)
+    done = run_exeat("lint", "--policy", path, "--format", "sarif")
+    log = json.loads(done.stdout)
+    assert done.returncode == 1 and log["version"] == "2.1.0" and log["$schema"].endswith("sarif-2.1.0.json")
+    run, = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert run["tool"]["driver"]["name"] == "exeat" and len({rule["id"] for rule in rules}) == len(rules)
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] in ("error", "warning", "note") and result["message"]["text"]
+        place = result["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == path.as_uri() and place["region"]["startLine"] >= 1
+    assert {(one["ruleId"], one["locations"][0]["physicalLocation"]["region"]["startLine"])
+            for one in run["results"]} == RISKY_FOUND
+    empty = json.loads(run_exeat("lint", "--policy", policy_file(CLEAN), "--format", "sarif").stdout)
+    assert empty["runs"][0]["results"] == []
+
+
+def test_lint_sarif_keeps_a_relative_path_and_escapes_it(policy_file, monkeypatch):
+    path = policy_file(RISKY)
+    odd = path.rename(path.with_name("my policy#1.yaml"))
+    monkeypatch.chdir(odd.parent)
+    log = json.loads(run_exeat("lint", "--policy", "./my policy#1.yaml", "--format", "sarif").stdout)
+    assert (log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+            == "my%20policy%231.yaml")
+
+
+def test_the_built_in_policy_has_nothing_worse_than_low():
+    done = run_exeat("lint", "--fail-on", "medium")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_hundred_thousand_rules(policy_file):
+    """Every rule is judged; how long it takes is reported by bench, not asserted here."""
+    allow = "\n".join(f"      - {{host: h{i}.team{i % 100}.example, reason: r}}" for i in range(100_000))
+    deny = "\n".join(f"  - {{host: h{i}.team{i % 100}.example}}" for i in range(0, 100_000, 100))
+    path = policy_file(f"version: 1\nphases:\n  agent:\n    allow:\n{allow}\n      - {{host: '**.team7.example', reason: r}}\n"
+                       f"deny:\n{deny}\n")
+    done = run_exeat("lint", "--policy", path, "--format", "json")
+    codes = [json.loads(line)["code"] for line in done.stdout.splitlines()]
+    assert codes.count("never-matches") == 1000 and codes.count("redundant") == 1000, (len(codes), done.stderr)
+    assert run_exeat("explain", "--policy", path, "--format", "json", "h12345.team45.exampel").returncode == 0

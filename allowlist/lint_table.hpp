@@ -1,0 +1,30 @@
+// The kinds of findings by name. For lint's own sources only.
+#pragma once
+#include "allowlist/lint.hpp"
+
+namespace exeat::allowlist {
+
+/// In the order of lint_checks().
+enum class check_id : std::uint8_t {
+  any_port,
+  audit_mode,
+  duplicate,
+  expired,
+  expires_soon,
+  idle_deny,
+  never_matches,
+  no_owner,
+  no_reason,
+  no_tests,
+  plain_http,
+  redundant,
+  shared_suffix,
+  tls_any,
+  upload_sink,
+  wide_exception,
+  wider_than_trusted,
+};
+
+const lint_check& row_of(check_id id) noexcept;
+
+}  // namespace exeat::allowlist

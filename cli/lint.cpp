@@ -1,0 +1,168 @@
+// `exeat lint`: what in a valid policy is dangerous, dead or left over.
+#include "allowlist/lint.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "core/safe_text.hpp"
+#include "core/units.hpp"
+
+namespace exeat::cli {
+namespace {
+
+using allowlist::finding;
+using allowlist::severity;
+
+void print_text(const std::vector<finding>& findings) {
+  std::size_t counts[4]{};
+  for (const auto& one : findings) {
+    ++counts[static_cast<std::size_t>(one.check->severity)];
+    fmt::print("{}: {}: {} [{}]\n  danger: {}\n  fix: {}\n", one.where.to_string(),
+               allowlist::to_string(one.check->severity), config::printable(one.text, 1000), one.check->code,
+               one.check->danger, one.check->fix);
+  }
+  if (findings.empty()) {
+    fmt::print("nothing found\n");
+    return;
+  }
+  fmt::print(
+      "{} found: {} high, {} medium, {} low, {} info\n", findings.size(),
+      counts[static_cast<std::size_t>(severity::high)], counts[static_cast<std::size_t>(severity::medium)],
+      counts[static_cast<std::size_t>(severity::low)], counts[static_cast<std::size_t>(severity::info)]);
+}
+
+void print_json(const std::vector<finding>& findings) {
+  for (const auto& one : findings) {
+    std::string out;
+    append_member(out, "code", one.check->code);
+    append_member(out, "severity", allowlist::to_string(one.check->severity));
+    append_member(out, "file", one.where.file);
+    append_json_member(out, "line", std::to_string(one.where.line));
+    append_json_member(out, "column", std::to_string(one.where.column));
+    append_member(out, "text", one.text);
+    append_member(out, "danger", one.check->danger);
+    append_member(out, "fix", one.check->fix);
+    fmt::print("{}}}\n", out);
+  }
+}
+
+// SARIF 2.1.0 3.27.10 knows four levels, and `none` is not for us.
+std::string_view sarif_level(severity severity) {
+  switch (severity) {
+    case severity::high:
+      return "error";
+    case severity::medium:
+      return "warning";
+    case severity::low:
+    case severity::info:
+      break;
+  }
+  return "note";
+}
+
+// A path as a URI reference (RFC 3986): relative ones stay so, for the viewer to resolve in its checkout.
+std::string uri_of(std::string_view path) {
+  std::string out = path.starts_with('/') ? "file://" : "";
+  while (path.starts_with("./")) path.remove_prefix(2);
+  for (const char c : path) {
+    const auto octet = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::string_view("-._~/").find(c) != std::string_view::npos;
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", octet);
+  }
+  return out;
+}
+
+std::string sarif_text(std::string_view text) {
+  std::string out;
+  append_member(out, "text", text);
+  return out + "}";
+}
+
+std::string sarif_rules() {
+  std::string out;
+  for (const auto& check : allowlist::lint_checks()) {
+    std::string rule;
+    append_member(rule, "id", check.code);
+    append_json_member(rule, "shortDescription", sarif_text(check.title));
+    append_json_member(rule, "fullDescription", sarif_text(check.danger));
+    append_json_member(rule, "help", sarif_text(check.fix));
+    append_json_member(rule, "defaultConfiguration",
+                       fmt::format("{{\"level\":\"{}\"}}", sarif_level(check.severity)));
+    out += (out.empty() ? "" : ",") + rule + "}";
+  }
+  return "[" + out + "]";
+}
+
+std::string sarif_result(const finding& one) {
+  std::string artifact;
+  append_member(artifact, "uri", uri_of(one.where.file));
+  std::string place;
+  append_json_member(place, "artifactLocation", artifact + "}");
+  if (one.where.line > 0)
+    append_json_member(place, "region", fmt::format("{{\"startLine\":{}}}", one.where.line));
+  std::string out;
+  append_member(out, "ruleId", one.check->code);
+  append_json_member(out, "ruleIndex", std::to_string(one.check - allowlist::lint_checks().data()));
+  append_member(out, "level", sarif_level(one.check->severity));
+  append_json_member(out, "message",
+                     sarif_text(fmt::format("{}. {} {}", one.text, one.check->danger, one.check->fix)));
+  append_json_member(out, "locations", "[{\"physicalLocation\":" + place + "}}]");
+  return out + "}";
+}
+
+void print_sarif(const std::vector<finding>& findings) {
+  std::string driver;
+  append_member(driver, "name", "exeat");
+  append_member(driver, "version", EXEAT_VERSION);
+  append_json_member(driver, "rules", sarif_rules());
+  fmt::print(
+      "{{\"$schema\":\"https://json.schemastore.org/sarif-2.1.0.json\",\"version\":\"2.1.0\",\"runs\":[{{"
+      "\"tool\":{{\"driver\":{}}}}},\"results\":[",
+      driver);
+  for (bool first = true; const auto& one : findings) {
+    fmt::print("{}\n{}", first ? "" : ",", sarif_result(one));
+    first = false;
+  }
+  fmt::print("]}}]}}\n");
+}
+
+}  // namespace
+
+int run_lint(const lint_options& options) {
+  const auto within = core::parse_duration(options.expires_within);
+  constexpr std::chrono::days longest{36500};
+  if (!within || *within > longest) {
+    fmt::print(stderr, "exeat lint: --expires-within: expected a duration such as 30d, or 0, found `{}`\n",
+               config::printable(options.expires_within));
+    return exit_error;
+  }
+  const auto policy = load_chosen(options.policy);
+  if (!policy) {
+    fmt::print(stderr, "{}", config::to_string(policy.error()));
+    return exit_error;
+  }
+  const auto findings =
+      allowlist::lint(**policy, {.now = current_time(),
+                                 .expires_within = std::chrono::ceil<std::chrono::days>(*within),
+                                 .require_owner = options.require_owner});
+  if (options.format == "sarif") {
+    print_sarif(findings);
+  } else if (options.format == "json") {
+    print_json(findings);
+  } else {
+    print_text(findings);
+  }
+  const auto least = allowlist::severity_of(options.fail_on);  // nothing for "never"
+  const bool fails = least && std::ranges::any_of(findings, [&](const finding& one) {
+                       return one.check->severity >= *least;
+                     });
+  return fails ? exit_denied : exit_ok;
+}
+
+}  // namespace exeat::cli
