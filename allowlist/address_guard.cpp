@@ -42,15 +42,19 @@ const special_range* special_range_of(const core::ip_address& address) noexcept 
 }
 
 std::optional<guard_refusal> guard(const policy& policy, const core::destination& to,
-                                   std::span<const core::ip_address> addresses,
-                                   std::chrono::sys_seconds now) noexcept {
+                                   std::span<const core::ip_address> addresses, std::chrono::sys_seconds now,
+                                   const rule* governing) noexcept {
   const auto& compiled = policy.matcher();
+  const auto* pins = governing != nullptr && governing->terms ? &governing->terms->resolve_in : nullptr;
   for (const auto& address : addresses) {
     if (const auto* rule = denied_prefix(compiled, address, to.port, now); rule != nullptr)
       return guard_refusal{core::reason::address_denied, address, nullptr, rule};
     const auto* range = special_range_of(address);
-    if (range == nullptr || is_excepted(compiled, to, address, range->metadata)) continue;
-    return guard_refusal{core::reason::address_forbidden, address, range, nullptr};
+    if (range != nullptr && !is_excepted(compiled, to, address, range->metadata))
+      return guard_refusal{core::reason::address_forbidden, address, range, nullptr};
+    const auto holds = [&](const core::cidr& prefix) { return prefix.contains(address); };
+    if (pins != nullptr && !pins->empty() && std::ranges::none_of(*pins, holds))
+      return guard_refusal{core::reason::outside_resolve_in, address, nullptr, nullptr};
   }
   return std::nullopt;
 }

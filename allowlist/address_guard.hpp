@@ -34,7 +34,7 @@ const special_range* special_range_of(const core::ip_address& address) noexcept;
 
 /// Who refuses.
 struct guard_refusal {
-  core::reason reason = core::reason::address_forbidden;  ///< or address_denied
+  core::reason reason = core::reason::address_forbidden;  ///< or address_denied, outside_resolve_in
   core::ip_address address;                               ///< the offending one
   const special_range* range = nullptr;                   ///< for address_forbidden
   const rule* denied_by = nullptr;                        ///< for address_denied
@@ -47,10 +47,12 @@ struct guard_refusal {
 /// form, is excepted only by a prefix of exactly one address. A `cidr` under `deny` refuses resolved
 /// addresses too, under whatever name, embedded IPv4 included, and beats every exception; where it `expires`,
 /// that counts from `now` on (UTC), and without `now` it never expires. A phase's `audit` does not reach the
-/// guard: it is always enforced. Empty result: all may be dialled. No I/O.
+/// guard: it is always enforced. Of `governing`, the rule that allows `to` (null: none does, as in `audit`),
+/// the `resolve_in` must hold every address besides. Empty result: all may be dialled. No I/O.
 std::optional<guard_refusal> guard(const policy& policy, const core::destination& to,
                                    std::span<const core::ip_address> addresses,
-                                   std::chrono::sys_seconds now = {}) noexcept;
+                                   std::chrono::sys_seconds now = {},
+                                   const rule* governing = nullptr) noexcept;
 
 /// The exact line to add under `addresses:` so that the guard lets `to` through, for log and trusted phases.
 /// YAML on one line, starting with "- ".

@@ -6,6 +6,7 @@
 
 #include "allowlist/address_forms.hpp"
 #include "allowlist/address_guard.hpp"
+#include "allowlist/lint_cover.hpp"
 #include "allowlist/matcher.hpp"
 #include "allowlist/policy.hpp"
 
@@ -23,10 +24,20 @@ std::string quoted_place(const mark& where) {
   return text.empty() ? "elsewhere" : text;
 }
 
-// Equal in all that a reader of the policy sees except the place and whether 443 was written or implied.
+bool same_terms(const rule& a, const rule& b) {
+  static const rule_terms none;
+  return a.terms == b.terms || (a.terms ? *a.terms : none) == (b.terms ? *b.terms : none);
+}
+
+// Equal in all that a reader of the policy sees except the place and whether 443 was written or implied. Two
+// bundles may have different reasons for one host.
 bool same_attributes(const rule& a, const rule& b) {
-  return std::tie(a.tls, a.ech, a.expires, a.reason, a.owner, a.ticket) ==
-         std::tie(b.tls, b.ech, b.expires, b.reason, b.owner, b.ticket);
+  if (a.bundle.empty() != b.bundle.empty() || a.tls != b.tls || a.ech != b.ech || a.expires != b.expires ||
+      !same_terms(a, b))
+    return false;
+  if (!a.bundle.empty()) return true;
+  return std::tie(a.reason, a.owner, a.ticket, a.accept_risk, a.final) ==
+         std::tie(b.reason, b.owner, b.ticket, b.accept_risk, b.final);
 }
 
 std::string differing_attributes(const rule& a, const rule& b) {
@@ -39,6 +50,18 @@ std::string differing_attributes(const rule& a, const rule& b) {
   note(a.tls != b.tls, "tls");
   note(a.ech != b.ech, "ech");
   note(a.expires != b.expires, "expires");
+  static const rule_terms none;
+  const auto& x = a.terms ? *a.terms : none;
+  const auto& y = b.terms ? *b.terms : none;
+  note(x.resolve_in != y.resolve_in, "resolve_in");
+  note(x.max_names != y.max_names, "max_names");
+  note(x.limits.upload != y.limits.upload, "upload_limit");
+  note(x.limits.download != y.limits.download, "download_limit");
+  note(x.methods != y.methods, "methods");
+  note(x.paths != y.paths, "paths");
+  if (!a.bundle.empty() && !b.bundle.empty()) return out;
+  note(a.accept_risk != b.accept_risk, "accept_risk");
+  note(a.final != b.final, "final");
   note(a.reason != b.reason, "reason");
   note(a.owner != b.owner, "owner");
   note(a.ticket != b.ticket, "ticket");
@@ -170,7 +193,8 @@ void check_equals(std::span<const rule* const> rules, conflicts& out) {
     for (std::size_t j = i + 1; j < rules.size(); ++j) {
       const rule* a = rules[i];
       const rule* b = rules[j];
-      if (b->ports.size() != a->ports.size()) break;
+      // What is written out governs before what a bundle brings: no contradiction.
+      if (b->ports.size() != a->ports.size() || a->bundle.empty() != b->bundle.empty()) break;
       // Within one size they are ordered by their first range: nothing further on can reach back.
       if (!a->ports.ranges().empty() && !b->ports.ranges().empty() &&
           b->ports.ranges().front().first > a->ports.ranges().back().last)
@@ -182,6 +206,27 @@ void check_equals(std::span<const rule* const> rules, conflicts& out) {
                                            shown(*b), b->ports.to_string(), shown(*a), a->ports.to_string(),
                                            quoted_place(a->where), differing_attributes(*a, *b))});
       break;  // the next of several stands against the one after it
+    }
+  }
+}
+
+// An included file that allows what the base has refused or closed for good would lose it without a word.
+void check_final(const policy::compiled& compiled, conflicts& out) {
+  const auto& source = compiled.source;
+  for (const auto& phase : source.phases) {
+    for (const auto& rule : phase.allow) {
+      if (!rule.included) continue;
+      if (phase.final) {
+        out.push_back(
+            {rule.where, fmt::format("phase `{}` is `final` at {}: no included file can add {} to it",
+                                     phase.name, quoted_place(phase.where), shown(rule))});
+        continue;
+      }
+      if (const auto* deny = final_deny_of(compiled, rule)) {
+        out.push_back({rule.where, fmt::format("{} is within the deny {} at {}, which is `final`: it would "
+                                               "never match",
+                                               shown(rule), shown(*deny), quoted_place(deny->where))});
+      }
     }
   }
 }
@@ -247,6 +292,7 @@ std::expected<policy, std::vector<conflict>> compile(policy_source source) {
   build_exceptions(out->exceptions, out->source.addresses);
 
   check_rules(*out, found);
+  check_final(*out, found);
   if (!found.empty()) {
     std::ranges::sort(found, [](const conflict& a, const conflict& b) {
       return std::tuple(place(a.where), a.text) < std::tuple(place(b.where), b.text);

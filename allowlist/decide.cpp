@@ -1,5 +1,8 @@
+#include <algorithm>
+
 #include "allowlist/address_forms.hpp"
 #include "allowlist/matcher.hpp"
+#include "allowlist/path_pattern.hpp"
 #include "allowlist/policy.hpp"
 
 namespace exeat::allowlist {
@@ -14,6 +17,17 @@ fit fit_of(const rule& rule, const request& request) noexcept {
   if (request.scheme == core::scheme::http && !rule.ports_written) return fit::implied_port;
   if (is_expired(rule, request.now)) return fit::expired;
   return fit::full;
+}
+
+// Of the rule that governs: `methods` and `paths` can be seen in plain HTTP only.
+core::reason judged_by_terms(const rule_terms& terms, const request& request) noexcept {
+  if (!terms.is_http_only()) return core::reason::allowed;
+  if (request.scheme != core::scheme::http) return core::reason::http_only;
+  if (!terms.methods.empty() && std::ranges::find(terms.methods, request.method) == terms.methods.end())
+    return core::reason::method_not_allowed;
+  const auto holds = [&](const std::string& pattern) { return path_matches(pattern, request.path); };
+  if (!terms.paths.empty() && std::ranges::none_of(terms.paths, holds)) return core::reason::path_not_allowed;
+  return core::reason::allowed;
 }
 
 core::reason reason_of(fit best, bool is_literal) noexcept {
@@ -111,7 +125,9 @@ decision decide(const policy& policy, const request& request) noexcept {
       return {refused, core::reason::deny_rule, rule};
     compiled.hosts.visit(phase, name, weigh);
   }
-  return {best == fit::full ? verdict::allow : refused, reason_of(best, literal != nullptr), governing};
+  auto reason = reason_of(best, literal != nullptr);
+  if (best == fit::full && governing->terms) reason = judged_by_terms(*governing->terms, request);
+  return {reason == core::reason::allowed ? verdict::allow : refused, reason, governing};
 }
 
 hint_level hints_of(const phase& phase) noexcept {

@@ -98,7 +98,14 @@ class collector {
     }
     matched_ = true;
     if (denying_) return add(rule, relation::denies, "denies it, in every phase");
-    if (&rule == decided_.governing) return add(rule, relation::governs, "allows it");
+    if (&rule == decided_.governing) {
+      return add(rule, relation::governs,
+                 decided_.reason == core::reason::allowed     ? "allows it"
+                 : decided_.reason == core::reason::http_only ? "governs, but opens no tunnel"
+                 : decided_.reason == core::reason::path_not_allowed
+                     ? "governs, but its `paths` do not hold it"
+                     : "governs, but its `methods` do not hold it");
+    }
     if (decided_.reason == core::reason::deny_rule && decided_.governing != nullptr) {
       return add(
           rule, relation::overruled,
@@ -217,16 +224,19 @@ std::string_view code_of(relation relation) noexcept {
   return "governs";
 }
 
-explained explain(const policy& policy, const core::destination& to, core::scheme scheme,
-                  std::chrono::sys_seconds now) {
+explained explain(const policy& policy, const request& asked) {
   explained out;
+  const auto& to = *asked.to;
   const auto& source = policy.source();
   for (std::size_t i = 0; i < source.phases.size(); ++i) {
     const auto phase = static_cast<phase_id>(i);
-    const auto decided = decide(policy, {.phase = phase, .scheme = scheme, .to = &to, .now = now});
-    out.phases.push_back(collector(policy, static_cast<scope>(i), to, scheme, now, decided).collect());
+    auto request = asked;
+    request.phase = phase;
+    const auto decided = decide(policy, request);
+    out.phases.push_back(
+        collector(policy, static_cast<scope>(i), to, asked.scheme, asked.now, decided).collect());
   }
-  out.deny = collector(policy, policy.matcher().deny_scope(), to, scheme, now, {}).collect();
+  out.deny = collector(policy, policy.matcher().deny_scope(), to, asked.scheme, asked.now, {}).collect();
   for (const auto& exception : source.addresses) {
     if (concerns(exception, to.host)) out.exceptions.push_back(&exception);
   }

@@ -53,8 +53,8 @@ struct explained {
 /// Everything in the policy that bears on a destination. The decision itself is decide's; its governing rule
 /// comes first here. Linear in the number of rules where a phase has no match, as lookalikes are searched
 /// then. Pointers live as long as the policy. No I/O; any thread.
-explained explain(const policy& policy, const core::destination& to, core::scheme scheme,
-                  std::chrono::sys_seconds now);
+/// `asked` needs no phase.
+explained explain(const policy& policy, const request& asked);
 
 /// The name with its A-labels as U-labels, where it has some and they convert back; else empty.
 std::string u_labels_of(const core::host_name& name);

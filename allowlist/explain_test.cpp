@@ -23,10 +23,10 @@ pairs of(const related_rules& rules) {
 }
 
 pairs in_agent(const policy& p, const exeat::core::destination& d, scheme s = scheme::https) {
-  return of(explain(p, d, s, now).phases.at(0));
+  return of(explain(p, {.scheme = s, .to = &d, .now = now}).phases.at(0));
 }
 pairs in_deny(const policy& p, const exeat::core::destination& d) {
-  return of(explain(p, d, scheme::https, now).deny);
+  return of(explain(p, {.scheme = scheme::https, .to = &d, .now = now}).deny);
 }
 
 likeness alike(std::string_view a, std::string_view b) {
@@ -42,7 +42,8 @@ TEST_CASE("what governs comes first, what is outranked behind it") {
                                             {"a.x.com", "outranked"},
                                             {"*.x.com", "outranked"},
                                             {"**.x.com", "outranked"}});
-  const auto e = explain(p, to("a.x.com"), scheme::https, now);
+  const auto wanted = to("a.x.com");
+  const auto e = explain(p, {.scheme = scheme::https, .to = &wanted, .now = now});
   CHECK(e.phases[0].rules[0].rule == ask(p, to("a.x.com")).governing);
   CHECK(e.phases[0].rules[2].text == "matches too, but agent/a.x.com:443 is more specific and governs");
 }
@@ -95,7 +96,8 @@ TEST_CASE("the exceptions that concern a destination") {
                               .where = {}});
   const auto p = compile(std::move(source)).value();
   const auto count = [&](std::string_view host) {
-    return explain(p, to(host), scheme::https, now).exceptions.size();
+    const auto wanted = to(host);
+    return explain(p, {.scheme = scheme::https, .to = &wanted, .now = now}).exceptions.size();
   };
   CHECK(count("a.corp.example") == 1);
   CHECK(count("corp.example") == 0);
@@ -149,7 +151,8 @@ TEST_CASE("what comes first is what decide says, and near misses are bounded") {
   for (int i = 0; i < 200; ++i)
     rules.push_back(allow("host-number-" + std::to_string(1000 + i) + ".example"));
   const auto p = policy_with(std::move(rules));
-  const auto e = explain(p, to("host-number-100x.example"), scheme::https, now);
+  const auto wanted = to("host-number-100x.example");
+  const auto e = explain(p, {.scheme = scheme::https, .to = &wanted, .now = now});
   CHECK(e.phases[0].rules.size() == 10);
   CHECK(e.phases[0].left_out == 0);
   const auto ports = [] {
@@ -157,7 +160,8 @@ TEST_CASE("what comes first is what decide says, and near misses are bounded") {
     for (std::uint16_t i = 1; i <= 80; ++i) many.push_back(allow("x.com", {{i, i}}));
     return policy_with(std::move(many));
   }();
-  const auto bounded = explain(ports, to("x.com"), scheme::https, now);
+  const auto other = to("x.com");
+  const auto bounded = explain(ports, {.scheme = scheme::https, .to = &other, .now = now});
   CHECK(bounded.phases[0].rules.size() == 50);
   CHECK(bounded.phases[0].left_out == 30);
 }

@@ -1,10 +1,12 @@
 #include "allowlist/explanation.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "allowlist/matcher.hpp"
+#include "core/units.hpp"
 
 namespace exeat::allowlist {
 namespace {
@@ -118,6 +120,48 @@ std::string near_name(const refused& refused) {
   return {};
 }
 
+// "`upload_limit` is 20MiB for agent/x.com:443 (policy.yaml:9) and 1GiB for the phase", of those there are.
+std::string limits_text(const refused& refused, bool up) {
+  const auto of = [&](const transfer_limits& l) { return up ? l.upload : l.download; };
+  std::string out;
+  const auto note = [&](const transfer_limits& limits, std::string_view whose) {
+    if (!of(limits)) return;
+    out += fmt::format("{}{} for {}", out.empty() ? "" : " and ", core::size_to_string(*of(limits)), whose);
+  };
+  if (refused.governing != nullptr && refused.governing->terms)
+    note(refused.governing->terms->limits, cited(*refused.governing));
+  if (const auto* phase = phase_in(refused); phase != nullptr) {
+    note(phase->limits, fmt::format("phase `{}`", phase->name));
+    note(refused.policy->source().limits, "the job");
+  }
+  if (out.empty()) return {};
+  return fmt::format("`{}` is {}.", up ? "upload_limit" : "download_limit", out);
+}
+
+std::string terms_text(const rule& rule, core::reason reason) {
+  const auto& terms = *rule.terms;
+  switch (reason) {
+    case core::reason::http_only:
+      return fmt::format("{} names `methods` or `paths`.", cited(rule));
+    case core::reason::method_not_allowed:
+      return fmt::format("{} allows {}.", cited(rule), fmt::join(terms.methods, ", "));
+    case core::reason::path_not_allowed:
+      return fmt::format("{} allows {}.", cited(rule), fmt::join(terms.paths, ", "));
+    case core::reason::too_many_names:
+      return fmt::format("{} may be used for {} names in one job.", cited(rule), terms.max_names.value_or(0));
+    case core::reason::outside_resolve_in: {
+      std::string prefixes;
+      for (const auto& prefix : terms.resolve_in) {
+        if (!prefixes.empty()) prefixes += ", ";
+        prefixes += prefix.to_string();
+      }
+      return fmt::format("{} holds its names to {}.", cited(rule), prefixes);
+    }
+    default:
+      return {};
+  }
+}
+
 // One sentence with the particulars that the table's own sentence lacks; empty where there are none.
 std::string particulars(const refused& refused) {
   using core::reason;
@@ -142,6 +186,15 @@ std::string particulars(const refused& refused) {
       return refused.guard == nullptr || refused.guard->denied_by == nullptr
                  ? ""
                  : fmt::format("{} stands under `deny`.", cited(*refused.guard->denied_by));
+    case reason::http_only:
+    case reason::method_not_allowed:
+    case reason::path_not_allowed:
+    case reason::too_many_names:
+    case reason::outside_resolve_in:
+      return rule == nullptr || !rule->terms ? "" : terms_text(*rule, refused.reason);
+    case reason::upload_limit:
+    case reason::download_limit:
+      return limits_text(refused, refused.reason == reason::upload_limit);
     default:
       return {};
   }
@@ -180,6 +233,8 @@ std::string_view peek_hint(core::reason reason, std::uint16_t port) {
     case reason::sni_mismatch:
       return "the client must name the CONNECT host in its SNI; `tls: any` on the rule would give up the "
              "check";
+    case reason::http_only:
+      return "ask for it as plain HTTP (`http_proxy`), or write a rule without `methods` and `paths` for TLS";
     case reason::ech_refused:
       return "switch Encrypted ClientHello off in the client, or put `ech: allow` on the rule";
     default:
@@ -280,6 +335,8 @@ std::string hint_for_log(const refused& refused) {
     if (const auto line = literal_exception(refused); !line.empty()) append("and under addresses: " + line);
   } else {
     append(peek_hint(refused.reason, refused.to->port));
+    if (refused.reason == core::reason::outside_resolve_in && refused.guard != nullptr)
+      append(fmt::format("It resolved to {}.", refused.guard->address.to_string()));
   }
   flatten(out);
   return out;

@@ -62,6 +62,20 @@ bool outlives(const rule& a, const rule& b) {
 
 }  // namespace
 
+const rule* final_deny_of(const policy::compiled& policy, const rule& allow) {
+  const rule* first = nullptr;
+  const bool all = all_forms(policy, policy.deny_scope(), allow, [&](auto&& each_wider) {
+    const rule* found = nullptr;
+    each_wider([&](const rule& deny, bool) {
+      if (deny.final && deny.ports.overlaps(allow.ports)) found = &deny;
+      return found != nullptr;
+    });
+    if (first == nullptr) first = found;
+    return found != nullptr;
+  });
+  return all ? first : nullptr;
+}
+
 const rule* shadowing_deny(const policy::compiled& policy, const rule& allow) {
   const rule* first = nullptr;
   const bool all = all_forms(policy, policy.deny_scope(), allow, [&](auto&& each_wider) {

@@ -1,4 +1,4 @@
-// Which rules take in all of another one. For lint's own sources only.
+// Which rules take in all of another one. For this floor's own sources only.
 #pragma once
 #include <chrono>
 
@@ -10,6 +10,9 @@ namespace exeat::allowlist {
 /// The deny, or the first of several, because of which `allow` can never match; null where something of it
 /// gets through.
 const rule* shadowing_deny(const policy::compiled& policy, const rule& allow);
+
+/// A deny that is `final` and takes in every name or address of `allow` on one of its ports, or null.
+const rule* final_deny_of(const policy::compiled& policy, const rule& allow);
 
 /// A wider rule of the same scope that would let the same requests through on the same terms if `allow` were
 /// taken out; null where something would change. An expired rule covers nothing.

@@ -33,16 +33,33 @@ auto what_key(const rule& rule) {
 
 auto attribute_key(const rule& rule) {
   return std::tuple(rule.tls, rule.ech, rule.expires, std::string_view(rule.reason),
-                    std::string_view(rule.owner), std::string_view(rule.ticket), !rule.ports_written);
+                    std::string_view(rule.owner), std::string_view(rule.ticket), !rule.ports_written,
+                    std::string_view(rule.bundle), std::string_view(rule.accept_risk), rule.final);
+}
+
+bool terms_before(const rule_terms* a, const rule_terms* b) {
+  if (a == nullptr || b == nullptr) return a == nullptr && b != nullptr;
+  const auto prefixes = [](const rule_terms& t) {
+    std::vector<std::pair<core::ip_address, std::uint8_t>> out;
+    for (const auto& p : t.resolve_in) out.emplace_back(p.base, p.length);
+    return out;
+  };
+  const auto rest = [](const rule_terms& t) {
+    return std::tie(t.max_names, t.limits.upload, t.limits.download, t.methods, t.paths);
+  };
+  if (rest(*a) != rest(*b)) return rest(*a) < rest(*b);
+  return prefixes(*a) < prefixes(*b);
 }
 
 }  // namespace
 
 bool governs_before(const rule& a, const rule& b) noexcept {
+  if (a.bundle.empty() != b.bundle.empty()) return a.bundle.empty();
   if (const auto order = a.ports.size() <=> b.ports.size(); order != 0) return order < 0;
   if (const auto order = a.ports.ranges() <=> b.ports.ranges(); order != 0) return order < 0;
   if (const auto order = what_key(a) <=> what_key(b); order != 0) return order < 0;
-  return attribute_key(a) < attribute_key(b);
+  if (const auto order = attribute_key(a) <=> attribute_key(b); order != 0) return order < 0;
+  return terms_before(a.terms.get(), b.terms.get());
 }
 
 void host_index::build(std::span<const std::pair<scope, const rule*>> rules) {

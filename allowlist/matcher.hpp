@@ -192,8 +192,9 @@ void build_prefixes(prefix_index<rule>& index, std::span<const std::pair<scope, 
                     std::size_t scopes);
 void build_exceptions(prefix_index<address_exception>& index, std::span<const address_exception> exceptions);
 
-/// True where `a` governs before `b` although both match by the same host and reach, or the same prefix: the
-/// fewer ports, then an order without meaning but independent of the file's.
+/// True where `a` governs before `b` although both match by the same host and reach, or the same prefix:
+/// written out before from a bundle, then the fewer ports, then an order without meaning but independent of
+/// the file's.
 bool governs_before(const rule& a, const rule& b) noexcept;
 
 struct policy::compiled {

@@ -31,6 +31,10 @@ struct request {
   const core::destination* to = nullptr;
   /// UTC; compared with `expires` only.
   std::chrono::sys_seconds now;
+  /// Of plain HTTP: the method, and the path without its query. Where they are empty, a rule with `methods`
+  /// or `paths` refuses.
+  std::string_view method = {};
+  std::string_view path = {};
 };
 
 enum class verdict : std::uint8_t {
@@ -71,19 +75,22 @@ class policy {
 };
 
 /// Builds the matcher. Errors: two rules of one phase (or of `deny`) that can match the same request, are
-/// equally specific (same host and reach, as many ports, one in common) and differ in an attribute; two
-/// phases of one name; an `addresses` prefix wider than one address over a cloud metadata address. All of
-/// them at once, by place. A repetition with the same attributes is folded into the one that stands first;
-/// 443 implied and 443 written fold into the written one.
+/// equally specific (same host and reach, both written out or both from bundles, as many ports, one in
+/// common) and differ in an attribute, of bundles in one that counts for the request; two phases of one name;
+/// an included rule in a phase that is `final`, or within a `deny` that is; an `addresses` prefix wider than
+/// one address over a cloud metadata address. All of them at once, by place. A repetition with the same
+/// attributes is folded into the one that stands first; 443 implied and 443 written fold into the written
+/// one.
 std::expected<policy, std::vector<conflict>> compile(policy_source source);
 
 /// THE decision: no I/O, no allocation, never throws; O(labels) look-ups. Deny beats allow; of the matching
 /// allow rules the most specific governs (exact name, then the longest suffix with `*` before `**`, then
-/// fewer ports); expired rules do not match. An address literal is matched by `cidr` rules only, the longest
-/// prefix first; `deny` also sees an IPv4 address embedded in it. Where nothing matches, the reason is that
-/// of the nearest miss: expired, then plain HTTP on an implied 443, then another port, then none. In a phase
-/// in `audit` everything that the policy refuses, `deny` included, becomes would_deny; the address guard is
-/// not audited. Thread-safe: the policy is immutable.
+/// written out before from a bundle, then fewer ports); expired rules do not match. The `methods` and `paths`
+/// of the rule that governs must hold the request, whatever a wider rule says. An address literal is matched
+/// by `cidr` rules only, the longest prefix first; `deny` also sees an IPv4 address embedded in it. Where
+/// nothing matches, the reason is that of the nearest miss: expired, then plain HTTP on an implied 443, then
+/// another port, then none. In a phase in `audit` everything that the policy refuses, `deny` included,
+/// becomes would_deny; the address guard is not audited. Thread-safe: the policy is immutable.
 decision decide(const policy& policy, const request& request) noexcept;
 
 /// Effective settings of a phase and of a governing rule in it (rule may be null: the phase's own).

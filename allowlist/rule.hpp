@@ -2,6 +2,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,6 +57,29 @@ class port_set {
 enum class tls_mode : std::uint8_t { require, any };
 enum class ech_mode : std::uint8_t { refuse, allow };
 
+/// Octets per job; empty: no limit.
+struct transfer_limits {
+  std::optional<std::uint64_t> upload;    ///< client to origin
+  std::optional<std::uint64_t> download;  ///< origin to client
+  friend bool operator==(const transfer_limits&, const transfer_limits&) = default;
+};
+
+/// What a rule asks for beyond host, port and TLS. Most rules have none of it.
+struct rule_terms {
+  /// Every address that the name resolves to must lie in one of these; empty: the guard alone judges.
+  std::vector<core::cidr> resolve_in;
+  /// How many distinct names a wildcard may be used for, per job.
+  std::optional<std::uint32_t> max_names;
+  transfer_limits limits;
+  /// Upper-case tokens, sorted, each once; empty: any. With `methods` or `paths` the rule is one for plain
+  /// HTTP.
+  std::vector<std::string> methods;
+  /// allowlist/path_pattern.hpp; sorted, each once; empty: any.
+  std::vector<std::string> paths;
+  bool is_http_only() const noexcept { return !methods.empty() || !paths.empty(); }
+  friend bool operator==(const rule_terms&, const rule_terms&) = default;
+};
+
 /// One entry under a phase's `allow` or under `deny`.
 struct rule {
   std::variant<host_pattern, core::cidr> what;
@@ -71,6 +95,16 @@ struct rule {
   std::string ticket;
   /// A UTC date, valid to its end.
   std::optional<std::chrono::year_month_day> expires;
+  /// Null: none. Never points to terms without content.
+  std::shared_ptr<const rule_terms> terms;
+  /// Why a host that is tagged multi-tenant or upload is reachable from an untrusted phase all the same.
+  std::string accept_risk;
+  /// The bundle that the rule comes from, by `use:`; empty: written out.
+  std::string bundle;
+  /// Of a deny of the base policy: an included file that allows what it refuses is an error.
+  bool final = false;
+  /// It stands in an included file.
+  bool included = false;
   mark where;
   /// Set by compile: "agent/*.x.com:443", "deny/**.webhook.site:any"; unique within a policy, bounded, and
   /// the same wherever the rule stands in the file.
@@ -93,6 +127,10 @@ struct phase {
   std::optional<hint_level> hints;
   /// Empty: `refuse` where untrusted, `allow` where not.
   std::optional<ech_mode> ech;
+  /// Over all rules of the phase.
+  transfer_limits limits;
+  /// No included file may add rules to it.
+  bool final = false;
   std::vector<rule> allow;
   mark where;
 };
@@ -120,6 +158,9 @@ struct policy_test {
   std::string url;  ///< as written
   core::scheme scheme = core::scheme::https;
   core::destination to;
+  /// Of plain HTTP.
+  std::string method = "GET";
+  std::string path = "/";
   expectation expect = expectation::deny;
   /// The id of the rule that must govern; empty: any.
   std::string rule;
@@ -135,15 +176,25 @@ struct repetition {
   mark first;  ///< the one that was kept
 };
 
-/// A whole policy file, valid in itself.
+/// A file that the policy took in by `include`.
+struct included_file {
+  std::string file;
+  mark where;  ///< of the entry under `include`
+};
+
+/// A whole policy file and what it includes, valid in itself.
 struct policy_source {
   std::vector<phase> phases;
   std::vector<rule> deny;
   std::vector<address_exception> addresses;
   std::vector<policy_test> tests;
+  /// Over all phases.
+  transfer_limits limits;
+  std::vector<included_file> includes;
   /// Set by compile.
   std::vector<repetition> repeated;
-  /// Hex SHA-256 of the file's octets, as the caller computed it; shown in health, metrics and log.
+  /// Hex SHA-256 of the file's octets (with includes: of the files' digests, one after the other), as the
+  /// caller computed it; shown in health, metrics and log.
   std::string digest;
   std::string file;
 };

@@ -6,8 +6,13 @@ namespace exeat::cli {
 
 // A literal is its own address, so the guard needs no look-up. Names are not looked up here.
 answer judge(const allowlist::policy& policy, allowlist::phase_id phase, const config::wanted& wanted,
-             std::chrono::sys_seconds now) {
-  const allowlist::request request{.phase = phase, .scheme = wanted.scheme, .to = &wanted.to, .now = now};
+             std::chrono::sys_seconds now, std::string_view method) {
+  const allowlist::request request{.phase = phase,
+                                   .scheme = wanted.scheme,
+                                   .to = &wanted.to,
+                                   .now = now,
+                                   .method = method,
+                                   .path = wanted.path};
   const auto decision = allowlist::decide(policy, request);
   answer out;
   out.verdict = decision.verdict;
@@ -15,7 +20,9 @@ answer judge(const allowlist::policy& policy, allowlist::phase_id phase, const c
   out.rule = decision.governing;
   if (const auto* literal = std::get_if<core::ip_address>(&wanted.to.host);
       literal != nullptr && decision.verdict != allowlist::verdict::deny) {
-    out.guarded = allowlist::guard(policy, wanted.to, {literal, 1}, now);
+    out.guarded =
+        allowlist::guard(policy, wanted.to, {literal, 1}, now,
+                         decision.verdict == allowlist::verdict::allow ? decision.governing : nullptr);
     if (out.guarded) {
       out.verdict = allowlist::verdict::deny;
       out.reason = out.guarded->reason;

@@ -25,9 +25,9 @@ struct answer {
 };
 
 /// allowlist::decide and, for an address literal, allowlist::guard: the proxy's own functions in the proxy's
-/// own order. Names are not looked up.
+/// own order. Names are not looked up. `method` counts for plain HTTP only.
 answer judge(const allowlist::policy& policy, allowlist::phase_id phase, const config::wanted& wanted,
-             std::chrono::sys_seconds now);
+             std::chrono::sys_seconds now, std::string_view method = "GET");
 
 /// The clock's, as a policy compares it with `expires`.
 std::chrono::sys_seconds current_time();

@@ -111,7 +111,7 @@ int run_check(const check_options& options) {
       continue;
     }
     for (const auto& phase : phases) {
-      const auto answer = judge(**policy, *(*policy)->find_phase(phase), *wanted, now);
+      const auto answer = judge(**policy, *(*policy)->find_phase(phase), *wanted, now, options.method);
       (options.json ? print_json : print_text)(phase, config::printable(url, 4096), answer);
       if (answer.verdict == allowlist::verdict::deny && status == exit_ok) status = exit_denied;
     }

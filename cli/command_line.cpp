@@ -79,6 +79,9 @@ struct command_line {
     s->add_option("--phase", check.phases, "The phase that asks; may be repeated; without it every phase")
         ->type_name("PHASE")
         ->allow_extra_args(false);
+    s->add_option("--method", check.method,
+                  "The method of http URLs, for rules with `methods`; GET by default")
+        ->type_name("METHOD");
     add_policy(s, check.policy);
     auto* format =
         s->add_option("--format", check_format, "text, or json: one object per line")->type_name("FORMAT");

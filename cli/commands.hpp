@@ -28,6 +28,7 @@ int run_serve(serve_options options);
 /// `exeat check`.
 struct check_options {
   policy_choice policy;
+  std::string method = "GET";       ///< of the http URLs
   std::vector<std::string> phases;  ///< empty: all
   std::vector<std::string> urls;    ///< "-": one per line from standard input
   bool json = false;

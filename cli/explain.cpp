@@ -147,7 +147,9 @@ int run_explain(const explain_options& options) {
     return exit_error;
   }
   const auto now = current_time();
-  const auto explained = allowlist::explain(**policy, wanted->to, wanted->scheme, now);
+  const auto explained = allowlist::explain(
+      **policy,
+      {.scheme = wanted->scheme, .to = &wanted->to, .now = now, .method = "GET", .path = wanted->path});
   (options.json ? print_json : print_text)(**policy, *wanted, now, explained);
   return exit_ok;
 }

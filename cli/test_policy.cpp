@@ -56,8 +56,8 @@ std::vector<outcome> run_all(const allowlist::policy& policy) {
   std::vector<outcome> out;
   for (const auto& test : policy.source().tests) {
     // The loader has refused tests of unknown phases.
-    auto answer =
-        judge(policy, policy.find_phase(test.phase).value(), {.scheme = test.scheme, .to = test.to}, now);
+    auto answer = judge(policy, policy.find_phase(test.phase).value(),
+                        {.scheme = test.scheme, .to = test.to, .path = test.path}, now, test.method);
     auto failure = failure_of(test, answer);
     out.push_back({&test, std::move(answer), std::move(failure)});
   }

@@ -40,7 +40,8 @@ std::expected<wanted, std::string> parse_authority(std::string_view text, core::
     return std::unexpected(
         fmt::format("{} ({})", authority.error().detail, core::code_of(authority.error().reason)));
   }
-  return wanted{.scheme = scheme, .to = {.host = authority->host, .port = authority->port.value_or(port)}};
+  return wanted{
+      .scheme = scheme, .to = {.host = authority->host, .port = authority->port.value_or(port)}, .path = "/"};
 }
 
 bool starts_with_scheme(std::string_view text, std::string_view prefix) {
@@ -58,7 +59,12 @@ std::expected<wanted, std::string> parse_destination(std::string_view text, name
   for (const auto& known : schemes) {
     if (!starts_with_scheme(text, known.prefix)) continue;
     const auto rest = text.substr(known.prefix.size());
-    return parse_authority(rest.substr(0, rest.find_first_of("/?#")), known.scheme, known.port, spelling);
+    const auto authority = rest.substr(0, rest.find_first_of("/?#"));
+    auto out = parse_authority(authority, known.scheme, known.port, spelling);
+    const auto behind = rest.substr(authority.size());
+    const auto path = behind.substr(0, behind.find_first_of("?#"));
+    if (out && known.scheme == core::scheme::http && !path.empty()) out->path = path;
+    return out;
   }
   if (text.find("://") != std::string_view::npos) {
     return std::unexpected(

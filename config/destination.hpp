@@ -12,6 +12,9 @@ namespace exeat::config {
 struct wanted {
   core::scheme scheme = core::scheme::https;
   core::destination to;
+  /// Of an http or ws URL: what stands behind the authority, without query and fragment; "/" where nothing
+  /// does.
+  std::string path = "/";
 };
 
 /// How a name may be spelled.

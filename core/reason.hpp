@@ -28,6 +28,13 @@ enum class reason_kind : std::uint8_t {
   X(port_not_allowed,       "port-not-allowed",       policy,   403, "http_request_denied", "A rule names the host, but not this port (a rule without `ports` means 443).") \
   X(scheme_not_allowed,     "scheme-not-allowed",     policy,   403, "http_request_denied", "Plain HTTP to a port that the rule opens only by the default of 443: write the port down.") \
   X(ip_literal,             "ip-literal",             policy,   403, "http_request_denied", "The destination is an IP address and no `cidr` rule of the phase holds it; `host` rules never match addresses.") \
+  X(http_only,              "http-only",              policy,   403, "http_request_denied", "The rule names `methods` or `paths`, which only plain HTTP shows: it opens no tunnel.") \
+  X(method_not_allowed,     "method-not-allowed",     policy,   403, "http_request_denied", "The rule that governs does not name this method.") \
+  X(path_not_allowed,       "path-not-allowed",       policy,   403, "http_request_denied", "The rule that governs does not name this path, or the path can be read in more than one way.") \
+  X(too_many_names,         "too-many-names",         policy,   403, "http_request_denied", "The wildcard has been used for as many names as its `max_names` allows in one job.") \
+  X(upload_limit,           "upload-limit",           policy,   403, "http_request_denied", "The `upload_limit` of the rule, the phase or the job is used up.") \
+  X(download_limit,         "download-limit",         policy,   403, "http_request_denied", "The `download_limit` of the rule, the phase or the job is used up.") \
+  X(outside_resolve_in,     "outside-resolve-in",     policy,   403, "destination_ip_prohibited", "The name resolves to an address that the `resolve_in` of its rule does not hold.") \
   X(address_forbidden,      "address-forbidden",      policy,   403, "destination_ip_prohibited", "The name resolves to (or is) a special-purpose address that no `addresses` entry excepts.") \
   X(address_denied,         "address-denied",         policy,   403, "destination_ip_prohibited", "The name resolves to (or is) an address within a `cidr` under `deny`.") \
   X(own_listener,           "own-listener",           policy,   403, "destination_ip_prohibited", "The destination is one of the proxy's own listeners.") \

@@ -145,6 +145,17 @@ request_record session::new_record() const {
   return record;
 }
 
+namespace {
+
+// Without the query; as the origin will be sent it.
+std::string_view path_of(const wire::request_head& head) noexcept {
+  const auto path = head.path.substr(0, head.path.find('?'));
+  if (!path.empty()) return path;
+  return head.path.empty() && head.is("OPTIONS") ? "*" : "/";
+}
+
+}  // namespace
+
 bool session::decide(request_record& record) {
   record.method = head_.method;
   record.scheme = head_.scheme() == core::scheme::https ? "https" : head_.upgrade_websocket ? "ws" : "http";
@@ -155,8 +166,12 @@ bool session::decide(request_record& record) {
     record.reason = core::reason::no_rule;
     return false;
   }
-  const allowlist::request request{record.phase, head_.scheme(), &head_.to,
-                                   std::chrono::time_point_cast<std::chrono::seconds>(record.time)};
+  const allowlist::request request{.phase = record.phase,
+                                   .scheme = head_.scheme(),
+                                   .to = &head_.to,
+                                   .now = std::chrono::time_point_cast<std::chrono::seconds>(record.time),
+                                   .method = head_.method,
+                                   .path = path_of(head_)};
   const auto decision = allowlist::decide(*record.policy->policy, request);
   record.rule = decision.governing;
   record.reason = decision.reason;
