@@ -1,0 +1,51 @@
+// The subcommands and flags, each once: what is parsed, explained, documented, completed and printed as man
+// pages.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/commands.hpp"
+
+namespace exeat::cli {
+
+inline constexpr const char* about =
+    "An egress proxy that lets each phase of a job reach what its policy names, and nothing else.";
+
+/// Everything that the flags are parsed into, and the application that parses them. Stays where it is: the
+/// application points into it.
+struct command_line {
+  CLI::App app{about, "exeat"};
+  config::overrides serve;
+  std::string config_file;
+  check_options check;
+  std::string check_format = "text";
+  bool check_json = false;
+  explain_options explain;
+  lint_options lint;
+  std::string explain_format = "text";
+  test_options test;
+  connect_options connect;
+  report_options report;
+  std::string page;
+
+  command_line();
+  command_line(const command_line&) = delete;
+  command_line& operator=(const command_line&) = delete;
+
+  static std::string version() { return "exeat " EXEAT_VERSION; }
+
+ private:
+  void add_serve();
+  void add_check();
+  void add_explain();
+  void add_lint();
+  void add_test();
+  void add_connect();
+  void add_report();
+};
+
+/// The subcommands that help and reference list, in their order.
+std::vector<const CLI::App*> listed_commands(const CLI::App& app);
+
+}  // namespace exeat::cli
