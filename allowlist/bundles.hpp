@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace exeat::allowlist {
@@ -20,6 +21,9 @@ constexpr bool has(risk set, risk one) noexcept {
   return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
 }
 
+/// The words of a policy's author: "multi-tenant, upload"; "none".
+std::string to_string(risk risks);
+
 struct bundle_host {
   std::string_view host;  ///< a host pattern as in a policy
   bool apex = false;
@@ -27,6 +31,9 @@ struct bundle_host {
   std::uint32_t max_names = 0;     ///< for a wildcard; 0: none
   risk risks = risk::none;
   std::string_view reason;  ///< why it is needed; one clause, without a full stop
+  /// Of a wildcard: the risks come with some of its names, which `reason` tells; a rule for another one of
+  /// them has none.
+  bool risks_partly = false;
 };
 
 struct bundle {
@@ -34,6 +41,8 @@ struct bundle {
   std::string_view title;     ///< a noun phrase
   std::string_view reviewed;  ///< the date on which a person last went through it, YYYY-MM-DD
   std::span<const bundle_host> hosts;
+  /// What was left out on purpose, and what to do where it is needed; sentences, may be empty.
+  std::string_view without = {};
 };
 
 /// All bundles, by name.
