@@ -77,6 +77,7 @@ int run_parsed(command_line& line) {
   }
   if (name == "lint") return run_lint(line.lint);
   if (name == "test") return run_test(line.test);
+  if (name == "bundles") return run_bundles(line.bundles);
   if (name == "connect") return run_connect(line.connect);
   if (name == "report") return run_report(line.report);
   if (name == "docs") return run_docs(line.page);

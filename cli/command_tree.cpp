@@ -24,12 +24,14 @@ command_line::command_line() {
   add_explain();
   add_lint();
   add_test();
+  add_bundles();
   add_connect();
   add_report();
   app.add_subcommand("version", "Print the version.");
   auto* docs = app.add_subcommand("docs", "Print a generated page of docs/reference.");
   docs->group("");
-  docs->add_option("PAGE", page, "configuration, policy, reason-codes, command-line or builtin-policy")
+  docs->add_option("PAGE", page,
+                   "configuration, policy, reason-codes, command-line, bundles or builtin-policy")
       ->required();
 }
 
@@ -88,10 +90,12 @@ void command_line::add_lint() {
                                "Find what in a policy is dangerous, dead or left over; exit status 0 "
                                "nothing of --fail-on or above, 1 something, 2 error.");
   add_policy(s, lint.policy);
-  s->add_option("--format", lint.format,
-                "text, json: one object per finding and line, or sarif: SARIF 2.1.0 for code review")
+  s->add_option(
+       "--format", lint.format,
+       "text, json: one object per finding and line, markdown: a table for a pull request, or sarif: SARIF "
+       "2.1.0 for code review")
       ->type_name("FORMAT")
-      ->check(CLI::IsMember({"text", "json", "sarif"}));
+      ->check(CLI::IsMember({"text", "json", "markdown", "sarif"}));
   s->add_option("--fail-on", lint.fail_on,
                 "The least severity that ends with status 1: low, medium, high (the default) or never")
       ->type_name("SEVERITY")
@@ -111,6 +115,15 @@ void command_line::add_test() {
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"text", "json", "markdown"}));
   s->add_flag("--require", test.require, "A policy without tests is an error");
+}
+
+void command_line::add_bundles() {
+  auto* s = app.add_subcommand(
+      "bundles", "Show what `use:` can bring into a policy: hosts, risks, why, and when it was reviewed.");
+  s->add_option("NAME", bundles.name, "The bundle to show; without it a list of all")->type_name("");
+  s->add_option("--format", bundles.format, "text, markdown, or json: one object per bundle and line")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "json", "markdown"}));
 }
 
 void command_line::add_connect() {

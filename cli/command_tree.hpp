@@ -25,6 +25,7 @@ struct command_line {
   lint_options lint;
   std::string explain_format = "text";
   test_options test;
+  bundles_options bundles;
   connect_options connect;
   report_options report;
   std::string page;
@@ -41,6 +42,7 @@ struct command_line {
   void add_explain();
   void add_lint();
   void add_test();
+  void add_bundles();
   void add_connect();
   void add_report();
 };

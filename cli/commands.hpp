@@ -54,12 +54,21 @@ int run_explain(const explain_options& options);
 /// `exeat lint`.
 struct lint_options {
   policy_choice policy;
-  std::string format = "text";         ///< text, json (one object per line), sarif
+  std::string format = "text";         ///< text, json (one object per line), markdown, sarif
   std::string fail_on = "high";        ///< low, medium, high, never: the least severity that ends with 1
   std::string expires_within = "30d";  ///< as core::parse_duration reads it
   bool require_owner = false;
 };
 int run_lint(const lint_options& options);
+
+/// `exeat bundles [NAME]`. Defined in cli/bundles.cpp.
+struct bundles_options {
+  std::string name;             ///< empty: a table of all
+  std::string format = "text";  ///< text, json (one object per bundle and line), markdown
+};
+int run_bundles(const bundles_options& options);
+/// docs/reference/bundles.md.
+std::string bundles_page();
 
 /// `exeat connect --unix PATH -- COMMAND`.
 struct connect_options {

@@ -19,6 +19,8 @@ int run_docs(const std::string& page) {
     fmt::print("{}", config::reason_codes_page());
   } else if (page == "command-line") {
     fmt::print("{}", command_line_page());
+  } else if (page == "bundles") {
+    fmt::print("{}", bundles_page());
   } else if (page == "log") {
     fmt::print("{}", log::log_reference());
   } else if (page == "metrics") {
@@ -28,7 +30,7 @@ int run_docs(const std::string& page) {
   } else {
     fmt::print(stderr,
                "exeat docs: no page `{}`: configuration, policy, reason-codes, command-line, log, metrics, "
-               "builtin-policy\n",
+               "bundles, builtin-policy\n",
                config::printable(page));
     return exit_error;
   }

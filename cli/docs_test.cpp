@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/command_line.hpp"
+#include "cli/commands.hpp"
 #include "config/reference.hpp"
 
 using namespace exeat;
@@ -26,4 +27,5 @@ TEST_CASE("the reference pages are what the tables say") {
   check_page("policy", config::policy_page());
   check_page("reason-codes", config::reason_codes_page());
   check_page("command-line", cli::command_line_page());
+  check_page("bundles", cli::bundles_page());
 }

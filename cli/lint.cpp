@@ -51,6 +51,34 @@ void print_json(const std::vector<finding>& findings) {
   }
 }
 
+// A cell of a table, as code: no markup of the file's may take effect in a comment on a pull request.
+std::string cell(std::string_view text) {
+  std::string out = "`";
+  for (const char c : config::printable(text, 1000)) {
+    if (c == '|') out += '\\';
+    out += c == '`' ? '\'' : c;
+  }
+  return out + "`";
+}
+
+void print_markdown(const std::vector<finding>& findings) {
+  if (findings.empty()) {
+    fmt::print("`exeat lint`: nothing found\n");
+    return;
+  }
+  fmt::print("| severity | where | code | finding |\n|---|---|---|---|\n");
+  std::vector<const allowlist::lint_check*> seen;
+  for (const auto& one : findings) {
+    fmt::print("| {} | {} | {} | {} |\n", allowlist::to_string(one.check->severity),
+               cell(one.where.to_string()), one.check->code, cell(one.text));
+    if (std::ranges::find(seen, one.check) == seen.end()) seen.push_back(one.check);
+  }
+  // Dangers and fixes are ours, and once each is enough.
+  fmt::print("\n");
+  std::ranges::sort(seen);
+  for (const auto* check : seen) fmt::print("- `{}`: {} {}\n", check->code, check->danger, check->fix);
+}
+
 // SARIF 2.1.0 3.27.10 knows four levels, and `none` is not for us.
 std::string_view sarif_level(severity severity) {
   switch (severity) {
@@ -155,6 +183,8 @@ int run_lint(const lint_options& options) {
     print_sarif(findings);
   } else if (options.format == "json") {
     print_json(findings);
+  } else if (options.format == "markdown") {
+    print_markdown(findings);
   } else {
     print_text(findings);
   }
