@@ -40,6 +40,10 @@ bool same_attributes(const rule& a, const rule& b) {
          std::tie(b.reason, b.owner, b.ticket, b.accept_risk, b.final);
 }
 
+bool same_but_expires(const rule& a, const rule& b) {
+  return a.tls == b.tls && a.ech == b.ech && same_terms(a, b);
+}
+
 std::string differing_attributes(const rule& a, const rule& b) {
   std::string out;
   const auto note = [&](bool differs, std::string_view key) {
@@ -200,11 +204,16 @@ void check_equals(std::span<const rule* const> rules, conflicts& out) {
           b->ports.ranges().front().first > a->ports.ranges().back().last)
         break;
       if (!a->ports.overlaps(b->ports) || same_attributes(*a, *b)) continue;
+      // Of two bundles the one that has not expired matches, and nothing else tells them apart.
+      if (!a->bundle.empty() && same_but_expires(*a, *b)) continue;
       if (place(b->where) < place(a->where)) std::swap(a, b);
       out.push_back({b->where, fmt::format("{} on port {} and {} on port {} at {} can match the same request "
-                                           "and are equally specific, but differ in {}: make them one rule",
+                                           "and are equally specific, but differ in {}: {}",
                                            shown(*b), b->ports.to_string(), shown(*a), a->ports.to_string(),
-                                           quoted_place(a->where), differing_attributes(*a, *b))});
+                                           quoted_place(a->where), differing_attributes(*a, *b),
+                                           a->bundle.empty() ? "make them one rule"
+                                                             : "write the host out beside the bundles, and "
+                                                               "that rule governs")});
       break;  // the next of several stands against the one after it
     }
   }

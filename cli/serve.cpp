@@ -135,9 +135,20 @@ std::expected<void, std::string> serve::start_admin() {
   return {};
 }
 
+namespace {
+
+// The policy's own file, then what it includes.
+std::vector<std::string> files_of(const allowlist::policy& policy) {
+  std::vector<std::string> out{policy.source().file};
+  for (const auto& included : policy.source().includes) out.push_back(included.file);
+  return out;
+}
+
+}  // namespace
+
 std::expected<void, std::string> serve::start_watch() {
   if (!options_.settings.watch || options_.settings.policy.empty()) return {};
-  auto watch = config::file_watch::start({options_.settings.policy});
+  auto watch = config::file_watch::start(files_of(*policy_));
   if (!watch) return std::unexpected(std::move(watch.error()));
   watch_.emplace(std::move(*watch));
   watch_descriptor_.emplace(main_.get_executor(), ::dup(watch_->descriptor()));
@@ -208,6 +219,7 @@ admin::reload_result serve::reload(std::string_view why) {
   admin::reload_state state{.ok = result.ok, .at = std::chrono::system_clock::now()};
   if (loaded) {
     put_in_force(*loaded);
+    if (watch_) watch_->watch(files_of(*policy_));
     server_->set_policy(*loaded, options_.settings.on_tighten == config::tighten_action::cut);
     log_->post(log::level::info, "reloaded",
                fmt::format("{}: policy {} ({} rules, digest {})", why, policy_->source().file,

@@ -1,7 +1,6 @@
 #include "config/load.hpp"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <array>
@@ -9,33 +8,11 @@
 #include "config/builtin_policy.hpp"
 #include "config/file_trust.hpp"
 #include "config/paths.hpp"
-#include "config/policy_keys.hpp"
 #include "config/settings_table.hpp"
 #include "config/yaml.hpp"
 
 namespace exeat::config {
 namespace {
-
-std::string sha256_hex(std::string_view octets) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  if (EVP_Digest(octets.data(), octets.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) return {};
-  std::string out;
-  for (unsigned i = 0; i < size; ++i) out += fmt::format("{:02x}", digest[i]);
-  return out;
-}
-
-errors of(error e) {
-  errors out;
-  out.push_back(std::move(e));
-  return out;
-}
-
-std::expected<std::string, errors> read_whole(const std::string& path, load_options options) {
-  auto text = read_trusted_file(path, {.max_size = max_file_size, .refuse_writers = !options.insecure});
-  if (text) return std::move(*text);
-  return std::unexpected(of(std::move(text.error())));
-}
 
 // ADDRESS:PORT or unix:PATH behind "PHASE=".
 std::expected<listener, error> parse_listen(const std::string& text) {
@@ -77,40 +54,6 @@ void merge(settings& into, const overrides& over, errors& errors) {
 
 }  // namespace
 
-std::expected<shared_policy, errors> parse_policy(std::string_view text, const std::string& file) {
-  yaml::error_list found(file);
-  const auto root = yaml::parse(text, found);
-  if (!root) return std::unexpected(found.take());
-
-  allowlist::policy_source source{.digest = sha256_hex(text), .file = file};
-  const auto has = [&](std::string_view key) {
-    return std::ranges::find(root->entries, key, &yaml::entry::key) != root->entries.end();
-  };
-  if (read_map(source, *root, "a map that starts with `version: 1`", policy_rows(), unsupported_keys(),
-               found)) {
-    check_version(*root, found);
-    if (!has("phases"))
-      found.add({1, 1}, {}, "`phases` is missing: without a phase nothing is allowed to anybody");
-    if (has("phases") && source.phases.empty() && found.empty())
-      found.add(root->at, {}, "`phases` names no phase");
-    check_tests(source, found);
-  }
-  if (!found.empty()) return std::unexpected(found.take());
-
-  auto compiled = allowlist::compile(std::move(source));
-  if (compiled) return std::make_shared<const allowlist::policy>(std::move(*compiled));
-  for (const auto& conflict : compiled.error()) {
-    found.add({conflict.where.line, conflict.where.column}, {}, conflict.text);
-  }
-  return std::unexpected(found.take());
-}
-
-std::expected<shared_policy, errors> load_policy_file(const std::string& path, load_options options) {
-  const auto text = read_whole(path, options);
-  if (!text) return std::unexpected(text.error());
-  return parse_policy(*text, path);
-}
-
 shared_policy builtin_policy() {
   static const shared_policy policy = [] {
     auto parsed = parse_policy(builtin_policy_text(), "built-in");
@@ -148,7 +91,7 @@ std::expected<settings, errors> parse_settings(std::string_view text, const std:
 }
 
 std::expected<settings, errors> load_settings_file(const std::string& path, load_options options) {
-  const auto text = read_whole(path, options);
+  const auto text = read_whole_file(path, options);
   if (!text) return std::unexpected(text.error());
   return parse_settings(*text, path, directory_of(path));
 }

@@ -1,6 +1,7 @@
 // The two files, from disk or from text, to values; with all their errors at once.
 #pragma once
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,10 +25,22 @@ struct load_options {
 inline constexpr std::size_t max_file_size = 64ULL << 20;
 
 /// Opens, checks who may write it (on the opened descriptor), reads, parses, validates and compiles.
-/// Blocking file I/O; any thread. Never throws for what stands in the file.
+/// Included files are read the same way. Blocking file I/O; any thread. Never throws for what stands in the
+/// file.
 std::expected<shared_policy, errors> load_policy_file(const std::string& path, load_options options = {});
-/// As above for a text; `file` is the name in marks and messages. No I/O.
-std::expected<shared_policy, errors> parse_policy(std::string_view text, const std::string& file);
+
+/// How parse_policy gets at what a policy includes.
+struct include_source {
+  std::function<std::expected<std::string, errors>(const std::string& path)> read;
+  /// The files of a directory, with their paths, in order.
+  std::function<std::expected<std::vector<std::string>, errors>(const std::string& directory)> list;
+};
+/// As above for a text; `file` is the name in marks and messages, and what included paths are relative to.
+/// Without an `include_source` an `include` is an error. No I/O of its own.
+std::expected<shared_policy, errors> parse_policy(std::string_view text, const std::string& file,
+                                                  const include_source& includes = {});
+/// The octets of a file that passes the check of who may write it.
+std::expected<std::string, errors> read_whole_file(const std::string& path, load_options options);
 /// The policy that is compiled in (config/builtin_policy.hpp); its file is "built-in".
 shared_policy builtin_policy();
 /// The file where settings name one, else the built-in policy; then check_phases.

@@ -4,6 +4,7 @@
 
 #include "config/builtin_policy.hpp"
 #include "config/policy_keys.hpp"
+#include "config/rule_keys.hpp"
 #include "config/settings_table.hpp"
 #include "core/reason.hpp"
 
@@ -107,8 +108,10 @@ std::string policy_page() {
       "of rules "
       "never matters. Of the rules that match, the most specific one governs and is reported: an exact name "
       "before a "
-      "wildcard, a longer suffix before a shorter one, `*` before `**`, fewer ports before more. Two rules "
-      "that are "
+      "wildcard, a longer suffix before a shorter one, `*` before `**`, a rule that is written out before "
+      "one "
+      "of a bundle, fewer ports before more. What the rule that governs asks for (`tls`, `methods`, "
+      "`paths`, limits, ...) holds, and no other rule's. Two rules that are "
       "equal in host and ports must not differ in anything else.\n\n"
       "Names compare as lower-case ASCII; names with other letters are converted (IDNA 2008). A wildcard "
       "stands only "
@@ -120,10 +123,13 @@ std::string policy_page() {
   out += "## Top level\n\n" + key_table(policy_rows());
   out += "## A phase\n\n" + key_table(phase_rows());
   out += "## A rule under `allow`\n\n" + key_table(allow_rows());
+  out += "## A bundle under `allow`\n\n" + key_table(use_rows());
   out += "## A rule under `deny`\n\n" + key_table(deny_rows());
   out += "## An entry under `addresses`\n\n" + key_table(exception_rows());
   out += "## An entry under `tests`\n\n" + key_table(test_rows());
-  out += "## Reserved keys\n\nThese belong to later versions of the language and are refused by this one: ";
+  out += "## An included file\n\n" + key_table(included_rows());
+  out += "Of a phase in it:\n\n" + key_table(included_phase_rows());
+  out += "## Reserved keys\n\nThis belongs to a later version of the language and is refused by this one: ";
   for (bool first = true; const auto& row : unsupported_keys()) {
     out += fmt::format("{}`{}`", first ? "" : ", ", row.key);
     first = false;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -18,6 +19,9 @@ namespace {
 
 constexpr std::uint32_t mask = IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE |
                                IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
+
+// Stands for every name of a directory that is watched as a whole.
+constexpr std::string_view any_name = "/";
 
 // A name within a directory, on the way to a file.
 struct step {
@@ -121,14 +125,28 @@ file_watch::~file_watch() {
   if (inotify_ >= 0) ::close(inotify_);
 }
 
+void file_watch::watch(std::vector<std::string> paths) {
+  std::vector<std::string> seen;
+  for (const auto& path : paths) {
+    const auto known = std::ranges::find(paths_, path);
+    seen.push_back(known == paths_.end() ? follow(path).identity
+                                         : seen_[static_cast<std::size_t>(known - paths_.begin())]);
+  }
+  paths_ = std::move(paths);
+  seen_ = std::move(seen);
+  arm();
+}
+
 // Watches every directory that holds a step of a way, and gives up the others.
 void file_watch::arm() {
   std::map<int, std::set<std::string, std::less<>>> now;
+  const auto add = [&](const std::string& directory, std::string name) {
+    const int watch = ::inotify_add_watch(inotify_, directory.c_str(), mask | IN_ONLYDIR);
+    if (watch >= 0) now[watch].insert(std::move(name));
+  };
   for (const auto& path : paths_) {
-    for (auto& [directory, name] : follow(path).steps) {
-      const int watch = ::inotify_add_watch(inotify_, directory.c_str(), mask | IN_ONLYDIR);
-      if (watch >= 0) now[watch].insert(std::move(name));
-    }
+    for (auto& [directory, name] : follow(path).steps) add(directory, std::move(name));
+    if (path.ends_with('/')) add(path, std::string(any_name));
   }
   for (const auto& [watch, names] : names_) {
     if (!now.contains(watch)) ::inotify_rm_watch(inotify_, watch);
@@ -151,7 +169,9 @@ bool file_watch::drain() {
       at += sizeof event + event.len;
       const auto watched = names_.find(event.wd);
       if ((event.mask & IN_Q_OVERFLOW) != 0) relevant = true;
-      if (watched != names_.end() && (name.empty() || watched->second.contains(name))) relevant = true;
+      if (watched != names_.end() &&
+          (name.empty() || watched->second.contains(name) || watched->second.contains(any_name)))
+        relevant = true;
     }
   }
 }

@@ -16,7 +16,8 @@ namespace exeat::config {
 /// A writer that works in several steps makes several changes: the caller waits until it is quiet.
 class file_watch {
  public:
-  /// The files need not exist yet. The error is a sentence (out of inotify instances).
+  /// The files need not exist yet. A path that ends in a slash is a directory, of which names that come or go
+  /// count. The error is a sentence (out of inotify instances).
   static std::expected<file_watch, std::string> start(std::vector<std::string> paths);
   file_watch(file_watch&& other) noexcept;
   file_watch& operator=(file_watch&& other) noexcept;
@@ -24,6 +25,8 @@ class file_watch {
 
   /// Readable when something may have changed; stays ours.
   int descriptor() const noexcept { return inotify_; }
+  /// Watches these from now on. What changed in those that stay still shows in the next `changed()`.
+  void watch(std::vector<std::string> paths);
   /// Takes all that is to be read, and tells whether any of the files now leads elsewhere, has other content,
   /// or has come or gone, since the last call. Never blocks.
   bool changed();

@@ -142,3 +142,29 @@ TEST_CASE("several files are watched at once, across a move of the object") {
   dir.write("p", "22");
   CHECK(noticed(w));
 }
+
+TEST_CASE("of a directory, names that come and go count") {
+  const temporary_directory dir;
+  fs::create_directory(dir / "d");
+  auto w = watch({dir.write("p", "1"), dir / "d/"});
+  dir.write("q", "1");
+  CHECK_FALSE(noticed(w));
+  dir.write("d/a.yaml", "1");
+  CHECK(noticed(w));
+  fs::remove(dir / "d/a.yaml");
+  CHECK(noticed(w));
+}
+
+TEST_CASE("the files that are watched can be others from some time on") {
+  const temporary_directory dir;
+  auto w = watch({dir.write("p", "1")});
+  dir.write("q", "1");
+  w.watch({dir / "p", dir / "q"});
+  dir.write("q", "22");
+  CHECK(noticed(w));
+  dir.write("p", "22");
+  CHECK(noticed(w));
+  w.watch({dir / "q"});
+  dir.write("p", "333");
+  CHECK_FALSE(noticed(w));
+}

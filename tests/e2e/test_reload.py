@@ -165,6 +165,35 @@ def test_watch_follows_a_replaced_file(exeat, origin):
     assert eventually(lambda: status_of(proxy, server.port) == 200)
 
 
+def test_watch_follows_what_the_policy_includes(exeat, origin):
+    server = origin(echo)
+    proxy = exeat(policy_of(addresses=[loopback()]), {"watch": True})
+    folder = proxy.folder / "policy.d"
+    folder.mkdir()
+    more = {"version": 1, "phases": {"agent": {"allow": [{"host": HOST, "ports": [server.port]}]}}}
+    proxy.write_policy({**policy_of(addresses=[loopback()]), "include": ["policy.d/"]})
+    assert eventually(lambda: proxy.metric("exeat_reloads_total", result="success") == 1)
+    assert status_of(proxy, server.port) == 403
+    (folder / "team.yaml").write_text(json.dumps(more))
+    assert eventually(lambda: status_of(proxy, server.port) == 200)
+    (folder / "team.yaml").write_text(json.dumps({**more, "addresses": []}))
+    assert eventually(lambda: proxy.metric("exeat_reloads_total", result="failure") >= 1)
+    assert "team.yaml:1:" in proxy.logged(event="process", code="reload-failed")["text"]
+    assert status_of(proxy, server.port) == 200
+    (folder / "team.yaml").unlink()
+    assert eventually(lambda: status_of(proxy, server.port) == 403)
+
+
+def test_an_included_file_that_others_may_write_is_refused(exeat):
+    proxy = exeat(policy_of())
+    more = proxy.folder / "more.yaml"
+    more.write_text("version: 1\n")
+    more.chmod(0o666)
+    proxy.write_policy({**policy_of(), "include": "more.yaml"})
+    done = run_exeat("check", "--policy", proxy.policy_file, "--phase", "agent", "https://a.example/")
+    assert done.returncode == 2 and "policy-untrusted-file" in done.stderr and "more.yaml" in done.stderr
+
+
 def test_watch_follows_a_symlink_swap_as_a_config_map_does_it(exeat, origin, dns):
     """policy.yaml -> ..data/policy.yaml, ..data -> ..<n>; the update renames a new ..data over the old one."""
     server = origin(echo)
