@@ -27,12 +27,14 @@ command_line::command_line() {
   add_bundles();
   add_connect();
   add_report();
+  add_completion();
   app.add_subcommand("version", "Print the version.");
   auto* docs = app.add_subcommand("docs", "Print a generated page of docs/reference.");
   docs->group("");
   docs->add_option("PAGE", page,
                    "configuration, policy, reason-codes, command-line, bundles or builtin-policy")
       ->required();
+  add_man();  // last: it knows the others by name
 }
 
 void command_line::add_serve() {
@@ -147,6 +149,26 @@ void command_line::add_report() {
   s->add_option("--since", report.since, "Nothing older: 24h, 2027-03-31 or 2027-03-31T12:00:00Z")
       ->type_name("TIME");
   s->add_flag("!--no-rotated", report.rotated, "Leave out the rotated files FILE.1, FILE.2, ...");
+}
+
+void command_line::add_completion() {
+  auto* s = app.add_subcommand("completion", "Print the completion script of a shell, to be sourced by it.");
+  s->add_option("SHELL", shell, "bash, zsh or fish")
+      ->type_name("")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+}
+
+void command_line::add_man() {
+  auto* s = app.add_subcommand("man", "Print a man page, for `man -l -`.");
+  std::vector<std::string> names;
+  for (const auto* sub : listed_commands(app)) names.push_back(sub->get_name());
+  auto* one = s->add_option("COMMAND", man.command, "The command to explain; without it exeat itself")
+                  ->type_name("")
+                  ->check(CLI::IsMember(names));
+  s->add_option("--all", man.directory, "Write every page into a directory, as exeat.1, exeat-COMMAND.1")
+      ->type_name("DIRECTORY")
+      ->excludes(one);
 }
 
 std::vector<const CLI::App*> listed_commands(const CLI::App& app) {

@@ -28,6 +28,8 @@ struct command_line {
   bundles_options bundles;
   connect_options connect;
   report_options report;
+  std::string shell;
+  man_options man;
   std::string page;
 
   command_line();
@@ -45,6 +47,8 @@ struct command_line {
   void add_bundles();
   void add_connect();
   void add_report();
+  void add_completion();
+  void add_man();
 };
 
 /// The subcommands that help and reference list, in their order.

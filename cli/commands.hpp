@@ -86,6 +86,16 @@ struct report_options {
 };
 int run_report(const report_options& options);
 
+/// `exeat completion SHELL`: the script for bash, zsh or fish. Defined in cli/shell_pages.cpp, as is run_man.
+int run_completion(const std::string& shell);
+
+/// `exeat man [COMMAND]` and `exeat man --all DIRECTORY`.
+struct man_options {
+  std::string command;    ///< empty: exeat itself
+  std::string directory;  ///< not empty: every page, as a file in it
+};
+int run_man(const man_options& options);
+
 /// `exeat docs PAGE`: one generated page of docs/reference to standard output.
 int run_docs(const std::string& page);
 
