@@ -25,11 +25,13 @@ constexpr std::array<std::string_view, 3> expect_words{"allow", "deny", "would_d
 constexpr std::string_view note_fallback = "none";
 constexpr std::size_t max_text = 1000;
 
-// Reads a text into the member that AT names.
-template <auto At, class T>
+// Reads a text into the draft's member Outer.Inner.
+template <class T, auto Outer, auto Inner>
 void text_into(T& into, const node& value, error_list& errors) {
-  if (auto text = read_text(value, "a text", max_text, errors)) At(into) = std::move(*text);
+  if (auto text = read_text(value, "a text", max_text, errors)) (into.*Outer).*Inner = std::move(*text);
 }
+template <auto Inner>
+constexpr auto text_of_test = text_into<test_draft, &test_draft::test, Inner>;
 
 constexpr key_row<exception_draft> exception_table[]{
     {"cidr", "prefix", "required", "The special-purpose addresses that may be dialled. Keep it narrow.",
@@ -56,7 +58,7 @@ constexpr key_row<exception_draft> exception_table[]{
        if (const auto flag = read_bool(v, e)) d.exception.literal = *flag;
      }},
     {"reason", "text", note_fallback, "Why the exception is there.",
-     text_into<[](exception_draft& d) -> std::string& { return d.exception.reason; }, exception_draft>},
+     text_into<exception_draft, &exception_draft::exception, &allowlist::address_exception::reason>},
 };
 
 constexpr key_row<allowlist::phase> phase_table[]{
@@ -162,7 +164,7 @@ constexpr key_row<test_draft> test_table[]{
      "`HOST:PORT`. The path counts where a rule has `paths`. Names are not looked up.",
      read_test_url},
     {"method", "method", "GET", "The method of an http URL, for rules with `methods`.",
-     text_into<[](test_draft& d) -> std::string& { return d.test.method; }, test_draft>},
+     text_of_test<&allowlist::policy_test::method>},
     {"expect", "allow, deny or would_deny", "required",
      "`would_deny`: refused by the rules, let through because the phase is in `audit`.",
      [](test_draft& d, const node& v, error_list& e) {
@@ -170,7 +172,7 @@ constexpr key_row<test_draft> test_table[]{
        if (const auto word = read_choice<allowlist::expectation>(v, expect_words, e)) d.test.expect = *word;
      }},
     {"rule", "rule id", "any", "The rule that must govern, as `exeat check` names it: `agent/*.x.com:443`.",
-     text_into<[](test_draft& d) -> std::string& { return d.test.rule; }, test_draft>},
+     text_of_test<&allowlist::policy_test::rule>},
     {"reason", "reason code", "any", "The reason that must come out, such as `port-not-allowed`.",
      read_test_reason},
 };

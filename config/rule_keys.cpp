@@ -64,11 +64,15 @@ constexpr refused_key not_in_deny[]{
 
 constexpr std::size_t max_text = 1000;
 
-// Reads a text into the member that AT names.
-template <auto At, class T>
+// Reads a text into the draft's member Outer.Inner.
+template <class T, auto Outer, auto Inner>
 void text_into(T& into, const node& value, error_list& errors) {
-  if (auto text = read_text(value, "a text", max_text, errors)) At(into) = std::move(*text);
+  if (auto text = read_text(value, "a text", max_text, errors)) (into.*Outer).*Inner = std::move(*text);
 }
+template <auto Inner>
+constexpr auto text_of_rule = text_into<rule_draft, &rule_draft::rule, Inner>;
+template <auto Inner>
+constexpr auto text_of_use = text_into<use_draft, &use_draft::notes, Inner>;
 
 // Calls read(node) for a scalar, or for each entry of a list that has at least one.
 template <class Read>
@@ -144,15 +148,6 @@ void read_paths(rule_draft& into, const node& value, error_list& errors) {
   sort_once(into.terms.paths);
 }
 
-constexpr auto reason_of_rule = [](rule_draft& d) -> std::string& { return d.rule.reason; };
-constexpr auto owner_of_rule = [](rule_draft& d) -> std::string& { return d.rule.owner; };
-constexpr auto ticket_of_rule = [](rule_draft& d) -> std::string& { return d.rule.ticket; };
-constexpr auto risk_of_rule = [](rule_draft& d) -> std::string& { return d.rule.accept_risk; };
-constexpr auto reason_of_use = [](use_draft& d) -> std::string& { return d.notes.reason; };
-constexpr auto owner_of_use = [](use_draft& d) -> std::string& { return d.notes.owner; };
-constexpr auto ticket_of_use = [](use_draft& d) -> std::string& { return d.notes.ticket; };
-constexpr auto risk_of_use = [](use_draft& d) -> std::string& { return d.notes.accept_risk; };
-
 constexpr key_row<rule_draft> host_row{
     "host", "host pattern", "one of `host` and `cidr`",
     "`x.com`: that name and nothing else. `*.x.com`: exactly one label in front. `**.x.com`: one or more "
@@ -217,10 +212,10 @@ constexpr key_row<rule_draft> allow_table[]{
      [](rule_draft& d, const node& v, error_list& e) { read_limit(d.terms.limits.upload, v, e); }},
     {"download_limit", "size", "no limit", download_limit_doc,
      [](rule_draft& d, const node& v, error_list& e) { read_limit(d.terms.limits.download, v, e); }},
-    {"reason", "text", note_fallback, "Why the rule is there.", text_into<reason_of_rule, rule_draft>},
-    {"owner", "text", note_fallback, "Who answers for it.", text_into<owner_of_rule, rule_draft>},
-    {"ticket", "text", note_fallback, "Where it was decided.", text_into<ticket_of_rule, rule_draft>},
-    {"accept_risk", "text", note_fallback, risk_doc, text_into<risk_of_rule, rule_draft>},
+    {"reason", "text", note_fallback, "Why the rule is there.", text_of_rule<&allowlist::rule::reason>},
+    {"owner", "text", note_fallback, "Who answers for it.", text_of_rule<&allowlist::rule::owner>},
+    {"ticket", "text", note_fallback, "Where it was decided.", text_of_rule<&allowlist::rule::ticket>},
+    {"accept_risk", "text", note_fallback, risk_doc, text_of_rule<&allowlist::rule::accept_risk>},
     {"expires", "date", "never", expires_doc,
      [](rule_draft& d, const node& v, error_list& e) { d.rule.expires = read_date(v, e); }},
 };
@@ -233,10 +228,10 @@ constexpr key_row<use_draft> use_table[]{
        d.name = &v;
        if (auto name = read_text(v, "a bundle", 64, e)) d.bundle = std::move(*name);
      }},
-    {"reason", "text", "each host's own", "Why it is there.", text_into<reason_of_use, use_draft>},
-    {"owner", "text", note_fallback, "Who answers for it.", text_into<owner_of_use, use_draft>},
-    {"ticket", "text", note_fallback, "Where it was decided.", text_into<ticket_of_use, use_draft>},
-    {"accept_risk", "text", note_fallback, risk_doc, text_into<risk_of_use, use_draft>},
+    {"reason", "text", "each host's own", "Why it is there.", text_of_use<&allowlist::rule::reason>},
+    {"owner", "text", note_fallback, "Who answers for it.", text_of_use<&allowlist::rule::owner>},
+    {"ticket", "text", note_fallback, "Where it was decided.", text_of_use<&allowlist::rule::ticket>},
+    {"accept_risk", "text", note_fallback, risk_doc, text_of_use<&allowlist::rule::accept_risk>},
     {"expires", "date", "never", expires_doc,
      [](use_draft& d, const node& v, error_list& e) { d.notes.expires = read_date(v, e); }},
     {"upload_limit", "size", "no limit", "As of a rule, for each host of the bundle.",
@@ -259,9 +254,9 @@ constexpr key_row<rule_draft> deny_table[]{
        d.final = &v;
        if (const auto flag = read_bool(v, e)) d.rule.final = *flag;
      }},
-    {"reason", "text", note_fallback, "Why the rule is there.", text_into<reason_of_rule, rule_draft>},
-    {"owner", "text", note_fallback, "Who answers for it.", text_into<owner_of_rule, rule_draft>},
-    {"ticket", "text", note_fallback, "Where it was decided.", text_into<ticket_of_rule, rule_draft>},
+    {"reason", "text", note_fallback, "Why the rule is there.", text_of_rule<&allowlist::rule::reason>},
+    {"owner", "text", note_fallback, "Who answers for it.", text_of_rule<&allowlist::rule::owner>},
+    {"ticket", "text", note_fallback, "Where it was decided.", text_of_rule<&allowlist::rule::ticket>},
 };
 
 void keep_terms(allowlist::rule& rule, allowlist::rule_terms terms) {
