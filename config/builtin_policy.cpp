@@ -4,35 +4,32 @@ namespace exeat::config {
 
 std::string_view builtin_policy_text() noexcept {
   return R"yaml(# The policy that is built into exeat. Copy it, change it, and name the copy in exeat.yaml.
+# `exeat bundles NAME` shows what a `use` stands for.
 version: 1
 phases:
   # What fetches the tools and dependencies of a job, before anything of the job runs.
   setup:
     untrusted: false
     allow:
-      # Registries stand here as wildcards of their domains with the apex: a registry answers under several
-      # names (index, files, mirrors by region, names from before a move), which change without notice, and
-      # the whole domain is in one hand. Where names of one domain belong to many hands, as with user content,
-      # single hosts stand here.
-      - {host: "**.debian.org", apex: true, ports: [80, 443], reason: "Debian packages; apt checks signatures, so plain HTTP will do"}
-      - {host: "**.npmjs.org", apex: true, reason: npm packages}
-      - {host: "**.pypi.org", apex: true, reason: index of Python packages}
-      - {host: "**.pythonhosted.org", apex: true, reason: files of Python packages}
-      - {host: "**.crates.io", apex: true, reason: Rust crates}
-      - {host: github.com, reason: git over https}
-      - {host: codeload.github.com, reason: archives of repositories}
-      - {host: objects.githubusercontent.com, reason: assets of releases}
-      - {host: release-assets.githubusercontent.com, reason: assets of releases}
-      - {host: raw.githubusercontent.com, reason: single files of repositories}
-  # The coding agent itself: it needs its model and nothing else.
+      - use: debian
+      - use: node
+      - use: python
+      - use: rust
+      - use: github
+  # The coding agent itself: it needs its model and nothing else. Keep the one that is yours.
   agent:
     allow:
-      - {host: api.anthropic.com, reason: model API}
-      - {host: api.openai.com, reason: model API}
-      - {host: generativelanguage.googleapis.com, reason: model API}
+      - {use: anthropic, accept_risk: "an agent needs its model; with an attacker's key it can be sent secrets, too"}
+      - {use: openai, accept_risk: "an agent needs its model; with an attacker's key it can be sent secrets, too"}
+      - {use: google, accept_risk: "an agent needs its model; with an attacker's key it can be sent secrets, too"}
   # MCP servers: each needs something else, so nothing until somebody says so.
   mcp:
     allow: []
+tests:
+  - {phase: setup, url: "https://github.com/", expect: allow}
+  - {phase: agent, url: "https://api.anthropic.com/", expect: allow}
+  - {phase: agent, url: "https://github.com/", expect: deny}
+  - {phase: mcp, url: "https://api.anthropic.com/", expect: deny}
 )yaml";
 }
 
