@@ -8,6 +8,7 @@
 
 #include "cli/answer.hpp"
 #include "cli/commands.hpp"
+#include "cli/markdown.hpp"
 #include "core/safe_text.hpp"
 #include "proxy/refusal.hpp"
 
@@ -57,6 +58,13 @@ void print_json(const std::string& phase, const std::string& url, const answer& 
   fmt::print("{}}}\n", out);
 }
 
+void print_markdown(const std::string& phase, const std::string& url, const answer& answer) {
+  const auto* rule = answer.rule;
+  fmt::print("| {} | {} | {} | {} | {} | {} |\n", words_for(answer.verdict), code_span(url), code_span(phase),
+             core::code_of(answer.reason), rule == nullptr ? "" : code_span(rule->id + " " + rule->at),
+             code_span(answer.hint));
+}
+
 int fail(std::string_view message) {
   fmt::print(stderr, "exeat check: {}\n", message);
   return exit_error;
@@ -103,6 +111,13 @@ int run_check(const check_options& options) {
 
   const auto now = current_time();
   int status = exit_ok;
+  const auto print = options.format == "json"       ? print_json
+                     : options.format == "markdown" ? print_markdown
+                                                    : print_text;
+  if (options.format == "markdown") {
+    fmt::print(
+        "| verdict | destination | phase | reason | rule | to allow it |\n|---|---|---|---|---|---|\n");
+  }
   for (const auto& url : urls) {
     const auto wanted = config::parse_destination(url);
     if (!wanted) {
@@ -112,7 +127,7 @@ int run_check(const check_options& options) {
     }
     for (const auto& phase : phases) {
       const auto answer = judge(**policy, *(*policy)->find_phase(phase), *wanted, now, options.method);
-      (options.json ? print_json : print_text)(phase, config::printable(url, 4096), answer);
+      print(phase, config::printable(url, 4096), answer);
       if (answer.verdict == allowlist::verdict::deny && status == exit_ok) status = exit_denied;
     }
   }

@@ -68,13 +68,10 @@ int run_parsed(command_line& line) {
   if (chosen.empty()) return print_short_help();
   const auto& name = chosen.front()->get_name();
   if (name == "check") {
-    line.check.json = line.check_json || line.check_format == "json";
+    if (line.check_json) line.check.format = "json";
     return run_check(line.check);
   }
-  if (name == "explain") {
-    line.explain.json = line.explain_format == "json";
-    return run_explain(line.explain);
-  }
+  if (name == "explain") return run_explain(line.explain);
   if (name == "lint") return run_lint(line.lint);
   if (name == "test") return run_test(line.test);
   if (name == "bundles") return run_bundles(line.bundles);

@@ -67,8 +67,9 @@ void command_line::add_check() {
       ->type_name("METHOD");
   add_policy(s, check.policy);
   auto* format =
-      s->add_option("--format", check_format, "text, or json: one object per line")->type_name("FORMAT");
-  format->check(CLI::IsMember({"text", "json"}));
+      s->add_option("--format", check.format, "text, markdown, or json: one object per line")
+          ->type_name("FORMAT");
+  format->check(CLI::IsMember({"text", "json", "markdown"}));
   s->add_flag("--json", check_json, "The same as --format json")->excludes(format);
 }
 
@@ -82,9 +83,9 @@ void command_line::add_explain() {
       ->type_name("")
       ->required();
   add_policy(s, explain.policy);
-  s->add_option("--format", explain_format, "text, or json: one object")
+  s->add_option("--format", explain.format, "text, markdown, or json: one object")
       ->type_name("FORMAT")
-      ->check(CLI::IsMember({"text", "json"}));
+      ->check(CLI::IsMember({"text", "json", "markdown"}));
 }
 
 void command_line::add_lint() {

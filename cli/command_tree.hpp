@@ -19,11 +19,9 @@ struct command_line {
   config::overrides serve;
   std::string config_file;
   check_options check;
-  std::string check_format = "text";
   bool check_json = false;
   explain_options explain;
   lint_options lint;
-  std::string explain_format = "text";
   test_options test;
   bundles_options bundles;
   connect_options connect;

@@ -31,7 +31,7 @@ struct check_options {
   std::string method = "GET";       ///< of the http URLs
   std::vector<std::string> phases;  ///< empty: all
   std::vector<std::string> urls;    ///< "-": one per line from standard input
-  bool json = false;
+  std::string format = "text";  ///< text, markdown, json (one object per line)
 };
 int run_check(const check_options& options);
 
@@ -47,7 +47,7 @@ int run_test(const test_options& options);
 struct explain_options {
   policy_choice policy;
   std::string destination;
-  bool json = false;
+  std::string format = "text";  ///< text, markdown, json
 };
 int run_explain(const explain_options& options);
 

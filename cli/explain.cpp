@@ -8,6 +8,7 @@
 
 #include "cli/answer.hpp"
 #include "cli/commands.hpp"
+#include "cli/markdown.hpp"
 
 namespace exeat::cli {
 namespace {
@@ -68,6 +69,35 @@ void print_text(const allowlist::policy& policy, const config::wanted& wanted, s
   fmt::print("\naddresses:\n");
   for (const auto* exception : explained.exceptions) {
     fmt::print("  {} ({})\n", text_of(*exception, wanted.to.host), exception->where.to_string());
+  }
+}
+
+void print_rows(std::string_view section, std::string_view answer, const related_rules& related) {
+  if (related.rules.empty()) fmt::print("| {} | {} | | no rule comes near | |\n", section, answer);
+  for (const auto& one : related.rules) {
+    fmt::print("| {} | {} | {} | {} | {} |\n", section, answer, allowlist::code_of(one.relation),
+               code_span(one.rule->id + " " + one.rule->at), code_span(one.text));
+  }
+  if (related.left_out > 0) fmt::print("| {} | | | and {} more | |\n", section, related.left_out);
+}
+
+void print_markdown(const allowlist::policy& policy, const config::wanted& wanted,
+                    std::chrono::sys_seconds now, const allowlist::explained& explained) {
+  const auto unicode = unicode_of(wanted.to.host);
+  fmt::print("### {} by {}{}\n\n| phase | answer | relation | rule | why |\n|---|---|---|---|---|\n",
+             code_span(core::to_string(wanted.to)), scheme_word(wanted.scheme),
+             unicode.empty() ? "" : " (" + code_span(unicode) + ")");
+  const auto& phases = policy.source().phases;
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    const auto answer = judge(policy, static_cast<allowlist::phase_id>(i), wanted, now);
+    print_rows(code_span(phases[i].name),
+               fmt::format("{}, {}", words_for(answer.verdict), core::code_of(answer.reason)),
+               explained.phases[i]);
+  }
+  print_rows("deny", "for every phase", explained.deny);
+  for (const auto* exception : explained.exceptions) {
+    fmt::print("| addresses | | | {} | {} |\n", code_span(exception->where.to_string()),
+               code_span(text_of(*exception, wanted.to.host)));
   }
 }
 
@@ -150,7 +180,10 @@ int run_explain(const explain_options& options) {
   const auto explained = allowlist::explain(
       **policy,
       {.scheme = wanted->scheme, .to = &wanted->to, .now = now, .method = "GET", .path = wanted->path});
-  (options.json ? print_json : print_text)(**policy, *wanted, now, explained);
+  const auto print = options.format == "json"       ? print_json
+                     : options.format == "markdown" ? print_markdown
+                                                    : print_text;
+  print(**policy, *wanted, now, explained);
   return exit_ok;
 }
 

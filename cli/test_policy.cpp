@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/markdown.hpp"
 #include "core/safe_text.hpp"
 
 namespace exeat::cli {
@@ -100,15 +101,6 @@ void print_json(const outcome& one) {
   fmt::print("{}}}\n", out);
 }
 
-// A cell of a table, as code: no markup of the file's may take effect in a comment on a pull request.
-std::string code_cell(std::string_view text) {
-  std::string visible;
-  core::append_visible(visible, text.substr(0, 400));
-  std::ranges::replace(visible, '`', '\'');
-  std::ranges::replace(visible, '|', '/');
-  return "`" + visible + "`";
-}
-
 void print_markdown(const std::vector<outcome>& all, std::size_t failed) {
   fmt::print("### exeat test: {}\n", counted(all.size(), failed));
   if (failed == 0) return;
@@ -116,9 +108,9 @@ void print_markdown(const std::vector<outcome>& all, std::size_t failed) {
   for (const auto& one : all) {
     if (one.failure.empty()) continue;
     const auto* rule = one.answer.rule;
-    fmt::print("| {} | {} | {} | {} | {} |\n", code_cell(one.test->phase), code_cell(one.test->url),
-               code_cell(one.failure), rule == nullptr ? "" : code_cell(rule->id + " " + rule->at),
-               code_cell(one.test->where.to_string()));
+    fmt::print("| {} | {} | {} | {} | {} |\n", code_span(one.test->phase), code_span(one.test->url),
+               code_span(one.failure), rule == nullptr ? "" : code_span(rule->id + " " + rule->at),
+               code_span(one.test->where.to_string()));
   }
 }
 

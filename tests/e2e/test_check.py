@@ -85,3 +85,33 @@ def test_the_built_in_policy_has_no_exception_and_no_audit():
     """What `make run` serves without any file."""
     for url in ("https://127.0.0.1/", "http://localhost/", "https://169.254.169.254/", "https://example.com/"):
         assert run_exeat("check", "--phase", "mcp", url).returncode == 1, url
+
+
+def test_markdown_is_one_table_whatever_the_policy_says(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(json.dumps(policy_of(agent=[{"host": "a.example", "reason": "x | `y` <b>"}],
+                                         deny=[{"host": "bad.example", "reason": "| |"}])))
+    done = run_exeat("check", "--policy", path, "--phase", "agent", "--format", "markdown", "https://a.example/",
+                     "https://b.example/", "https://bad.example/")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and len(lines) == 5, done.stdout
+    assert all(line.startswith("|") and line.count("|") == 7 for line in lines)
+    assert "`agent/a.example:443 " in lines[2] and "no-rule" in lines[3] and "deny-rule" in lines[4]
+    done = run_exeat("explain", "--policy", path, "--format", "markdown", "a.example")
+    table = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert done.returncode == 0 and done.stdout.startswith("### `a.example:443`")
+    assert len(table) == 6 and all(line.count("|") == 6 for line in table), done.stdout
+
+
+def test_methods_and_paths(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(json.dumps(policy_of(agent=[{"host": "a.example", "ports": 80, "methods": ["GET"], "paths": ["/x/**"]}])))
+
+    def reason(url, *arguments):
+        done = run_exeat("check", "--policy", path, "--phase", "agent", "--json", *arguments, url)
+        return json.loads(done.stdout)["reason"]
+    assert reason("http://a.example/x/y?q") == "allowed"
+    assert reason("http://a.example/x/y", "--method", "POST") == "method-not-allowed"
+    assert reason("http://a.example/y") == "path-not-allowed"
+    assert reason("http://a.example") == "path-not-allowed"
+    assert reason("a.example:80") == "http-only"
