@@ -50,9 +50,23 @@ void append(std::vector<port_range>& into, const port_set& ports) {
   into.insert(into.end(), ports.ranges().begin(), ports.ranges().end());
 }
 
+const rule_terms& terms_of(const rule& rule) {
+  static const rule_terms none;
+  return rule.terms ? *rule.terms : none;
+}
+
 // The same to whoever makes the request, however it is explained.
 bool same_terms(const rule& a, const rule& b) {
-  return a.tls == b.tls && a.ech == b.ech;
+  return a.tls == b.tls && a.ech == b.ech && (a.terms == b.terms || terms_of(a) == terms_of(b));
+}
+
+// True where `outer` refuses no request for the sake of its methods, paths or addresses that `inner` lets
+// through.
+bool asks_no_more(const rule& outer, const rule& inner) {
+  const auto& a = terms_of(outer);
+  const auto& b = terms_of(inner);
+  return (a.methods.empty() || a.methods == b.methods) && (a.paths.empty() || a.paths == b.paths) &&
+         (a.resolve_in.empty() || a.resolve_in == b.resolve_in);
 }
 
 bool outlives(const rule& a, const rule& b) {
@@ -98,8 +112,8 @@ const rule* covering_rule(const policy::compiled& policy, scope scope, const rul
     const rule* covering = nullptr;
     each_wider([&](const rule& other, bool same) {
       if (&other == &allow || is_expired(other, now) || !other.ports.overlaps(allow.ports)) return false;
-      // Of what names the same, fewer ports govern already.
-      if (same && other.ports.size() < allow.ports.size()) return false;
+      // Of what names the same, some govern already.
+      if (same && governs_before(other, allow)) return false;
       // The next one to govern: it takes over all of `allow` as it is, or something changes.
       if (other.ports.covers(allow.ports) && same_terms(other, allow) && outlives(other, allow) &&
           (other.ports_written || !allow.ports_written))
@@ -117,7 +131,7 @@ bool reaches(const policy::compiled& policy, scope scope, const rule& what, cons
   return all_forms(policy, scope, what, [&](auto&& each_wider) {
     std::vector<port_range> open;
     each_wider([&](const rule& other, bool) {
-      if (!is_expired(other, now)) append(open, other.ports);
+      if (!is_expired(other, now) && asks_no_more(other, what)) append(open, other.ports);
       return false;
     });
     return port_set::of(std::move(open)).covers(ports);

@@ -20,7 +20,7 @@ const rule* covering_rule(const policy::compiled& policy, scope scope, const rul
                           std::chrono::sys_seconds now);
 
 /// True where the unexpired rules of a scope together reach every name or address of `what` on all of
-/// `ports`.
+/// `ports`, those left out that ask for a method, a path or addresses which `what` does not ask for.
 bool reaches(const policy::compiled& policy, scope scope, const rule& what, const port_set& ports,
              std::chrono::sys_seconds now);
 

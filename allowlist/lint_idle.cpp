@@ -68,7 +68,8 @@ std::vector<const rule*> idle_denies(const policy_source& source) {
       const auto found = allowed.find(above.text(i));
       meets = found != allowed.end() && (found->second & meeting(mine, i)) != 0;
     }
-    if (!meets) idle.push_back(&deny);
+    // A final one is there for files that do not exist yet.
+    if (!meets && !deny.final) idle.push_back(&deny);
   }
   return idle;
 }

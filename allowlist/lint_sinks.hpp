@@ -1,25 +1,29 @@
-// Hosts to which anybody with a cheap account can send data. For lint's own sources only.
+// Hosts where anybody can publish or receive. For lint's own sources only.
 #pragma once
-#include <chrono>
-#include <string>
+#include <span>
 #include <string_view>
-#include <vector>
 
-#include "allowlist/matcher.hpp"
-#include "allowlist/policy.hpp"
+#include "allowlist/bundles.hpp"
+#include "allowlist/pattern.hpp"
 
 namespace exeat::allowlist {
 
-/// A rule of a scope that reaches a known sink.
-struct sink_hit {
-  const allowlist::rule* rule = nullptr;
-  std::string_view sink;  ///< as the table names it
-  std::string_view why;
-  bool tenants = false;  ///< a wildcard over names of unrelated owners; else a single service
+/// What is known of the hosts of one pattern.
+struct known_risk {
+  host_pattern pattern;
+  risk risks = risk::none;
+  /// The names under the pattern belong to unrelated owners: a wildcard over them is the danger, one of them
+  /// is not.
+  bool tenants = false;
+  /// Only some names under the pattern carry the risk.
+  bool partly = false;
+  std::string_view why;  ///< one clause
 };
 
-/// At most one hit for each rule, the graver one. Expired rules are left out.
-std::vector<sink_hit> sinks_reached(const policy::compiled& policy, scope phase,
-                                    std::chrono::sys_seconds now);
+/// A table of lint's own, then what the bundles tag as multi-tenant or upload. Built once; any thread.
+std::span<const known_risk> known_risks();
+
+/// How many of them, from the first on, are lint's own.
+std::size_t own_risk_count() noexcept;
 
 }  // namespace exeat::allowlist

@@ -187,7 +187,7 @@ addresses:
   - {cidr: 10.0.0.0/8, hosts: ["**.corp.example"], reason: internal}
 """
 RISKY_FOUND = {
-    ("no-tests", 1), ("audit-mode", 7), ("wider-than-trusted", 7), ("redundant", 11), ("upload-sink", 12),
+    ("no-tests", 1), ("audit-mode", 7), ("wider-than-trusted", 7), ("wide-wildcard", 10), ("redundant", 11), ("upload-sink", 12),
     ("no-reason", 12), ("any-port", 13), ("tls-any", 13), ("plain-http", 14), ("expired", 15), ("never-matches", 16),
     ("idle-deny", 19), ("wide-exception", 21),
 }
@@ -205,7 +205,7 @@ def test_lint_finds_each_thing_in_its_line(policy_file):
     text = run_exeat("lint", "--policy", path).stdout
     assert text.count("  danger: ") == text.count("  fix: ") == len(RISKY_FOUND)
     assert f"{path}:21: high: the exception 10.0.0.0/8 [wide-exception]" in text
-    assert "13 found: 3 high, 5 medium, 4 low, 1 info" in text
+    assert "14 found: 4 high, 5 medium, 4 low, 1 info" in text
 
 
 def test_lint_statuses(policy_file):
