@@ -177,6 +177,22 @@ void add_policy(families& out, const registry& source) {
   out.add(metric::last_reload_ok, std::uint64_t{source.last_reload_ok() ? 1U : 0U});
 }
 
+void add_budgets(families& out, const registry& source) {
+  for (const budget_sample& sample : source.budgets()) {
+    labels with;
+    if (!sample.phase.empty()) with.push_back(text("phase", sample.phase));
+    if (!sample.rule.empty()) with.push_back(text("rule", sample.rule));
+    if (sample.kind == budget_kind::names) {
+      out.add(metric::budget_names, sample.used, with);
+      out.add(metric::budget_names_limit, sample.limit, with);
+    } else {
+      with.push_back(text("direction", sample.kind == budget_kind::upload ? "up" : "down"));
+      out.add(metric::budget_used, sample.used, with);
+      out.add(metric::budget_limit, sample.limit, with);
+    }
+  }
+}
+
 void add_log(families& out, const registry& source) {
   for (std::size_t i = 0; i < log_sink_count; ++i) {
     const auto sink = log_sink{static_cast<std::uint8_t>(i)};
@@ -212,6 +228,7 @@ std::vector<prometheus::MetricFamily> collector::Collect() const {
   add_phase(out, *source_, no_phase);
   add_workers(out, *source_);
   add_policy(out, *source_);
+  add_budgets(out, *source_);
   add_log(out, *source_);
   add_process(out);
   return std::move(out).take();

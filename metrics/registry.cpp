@@ -35,6 +35,20 @@ std::optional<policy_info> registry::policy() const {
   return policy_;
 }
 
+void registry::set_budgets(budget_source source) {
+  const std::scoped_lock lock(mutex_);
+  budgets_ = std::move(source);
+}
+
+std::vector<budget_sample> registry::budgets() const {
+  budget_source source;
+  {
+    const std::scoped_lock lock(mutex_);
+    source = budgets_;
+  }
+  return source ? source() : std::vector<budget_sample>{};
+}
+
 void registry::count_reload(bool ok) noexcept {
   reloads_[ok ? 1 : 0].fetch_add(1, std::memory_order_relaxed);
   last_reload_ok_.store(ok, std::memory_order_relaxed);

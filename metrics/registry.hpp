@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -37,6 +38,20 @@ struct policy_info {
   std::chrono::system_clock::time_point loaded_at;
 };
 
+/// What a limit of the policy is on.
+enum class budget_kind : std::uint8_t { upload, download, names };
+
+/// How far one limit of the policy has been used; of the job where `phase` is empty, of the phase where
+/// `rule` is.
+struct budget_sample {
+  budget_kind kind = budget_kind::upload;
+  std::string phase;
+  std::string rule;  ///< its id
+  std::uint64_t used = 0;
+  std::uint64_t limit = 0;
+};
+using budget_source = std::function<std::vector<budget_sample>()>;
+
 /// One per process. Everything but the workers' own counters may be called from any thread.
 class registry {
  public:
@@ -54,6 +69,9 @@ class registry {
   /// A policy was put in force: at start, or by a reload that count_reload(true) counts besides.
   void set_policy(policy_info info);
   std::optional<policy_info> policy() const;
+  /// What is asked at each scrape for the limits of the policy in force; bounded by whoever sets it.
+  void set_budgets(budget_source source);
+  std::vector<budget_sample> budgets() const;
   /// A reload ended; the load at start is none.
   void count_reload(bool ok) noexcept;
   std::uint64_t reloads(bool ok) const noexcept {
@@ -68,6 +86,7 @@ class registry {
   log_counters log_;
   mutable std::mutex mutex_;
   std::optional<policy_info> policy_;
+  budget_source budgets_;
   std::array<std::atomic<std::uint64_t>, 2> reloads_{};
   std::atomic<bool> last_reload_ok_{true};
 };

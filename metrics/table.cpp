@@ -38,7 +38,7 @@ constexpr std::string_view preface = R"(# Metrics
 
 Labels never carry a host, an address or a client, so the number of series is bounded: `phase` takes the names
 of the policy's phases, at most 64 in the life of the process, then `(other)`, and `(none)` where no phase was
-found; `verdict` is `allow`, `deny`, `would_deny` (let through by a phase in audit mode) or `error`; `reason` is
+found; `rule` is a rule's id, as the policy and the log spell it; `verdict` is `allow`, `deny`, `would_deny` (let through by a phase in audit mode) or `error`; `reason` is
 one of the [reason codes](reason-codes.md). A series appears with its first event, except that each phase shows
 `allow`/`allowed` and `deny`/`no-rule` from the start, so that `rate()` sees the first of them.
 

@@ -48,6 +48,7 @@ struct session::peeked {
   bool spoke_tls = false;   ///< an alert will be understood
   bool spoke_http = false;  ///< an HTTP answer will be understood
   hello_facts hello;
+  std::string shortage;  ///< what `error` points into, of a limit
 };
 
 task<void> session::serve_connect() {
@@ -59,8 +60,16 @@ task<void> session::serve_connect() {
     co_await refuse(record, refusal);
     co_return;
   }
+  std::string shortage;
+  if (!within_terms(record, head_.to, 0, shortage)) {
+    refusal.reason = record.reason;
+    refusal.error = shortage;
+    co_await refuse(record, refusal);
+    co_return;
+  }
 
-  auto path = co_await open_path(worker_, record.policy, head_.to, record.timing);
+  auto path = co_await open_path(worker_, record.policy, record.governed ? record.rule : nullptr, head_.to,
+                                 record.timing);
   if (aborted_) {
     record_failure(record, event::kind::decision, core::reason::draining, cut_by_drain);
     co_return;
@@ -75,6 +84,7 @@ task<void> session::serve_connect() {
   answer.append(record.id.view()).append("\r\n\r\n");
   auto event = record.to_event(event::kind::decision);
   event.status = 200;
+  event.error = shortage;
   worker_.record(record.slot, event);
 
   origin_in_use_ = &path->socket;
@@ -98,6 +108,7 @@ task<void> session::serve_connect() {
       record.would_deny || (record.rule != nullptr && record.rule->tls == allowlist::tls_mode::any);
   peeked seen;
   if (!any) co_await peek(record, seen);
+  if (seen.reason == core::reason::allowed) co_await charge_peeked(record, seen);
   origin_in_use_ = nullptr;
   if (aborted_) {
     record_failure(record, event::kind::close, core::reason::draining, cut_by_drain);
@@ -179,6 +190,22 @@ task<void> session::peek(const request_record& record, peeked& seen) {
   }
 }
 
+task<void> session::charge_peeked(const request_record& record, peeked& seen) {
+  const auto size = buffer_.size();
+  octet_claim claim(record.limits, way::up, size);
+  while (!claim.claim()) {
+    if (claim.is_short()) {
+      seen.reason = core::reason::upload_limit;
+      seen.shortage = record.limits->shortage(way::up, size);
+      seen.error = seen.shortage;
+      co_return;
+    }
+    co_await await_budget();
+    if (aborted_) co_return;
+  }
+  claim.settle(size);
+}
+
 task<void> session::end_refused_tunnel(const request_record& record, const peeked& seen) {
   if (seen.spoke_tls) {
     const bool name = seen.reason == core::reason::sni_mismatch || seen.reason == core::reason::sni_missing;
@@ -211,17 +238,26 @@ task<void> session::end_refused_tunnel(const request_record& record, const peeke
 
 void session::hand_over(request_record record, upstream_connection origin, hello_facts hello,
                         std::span<const char> early_down, std::uint64_t up, std::uint64_t down) {
-  const bool reloaded = record.policy != worker_.policy();
+  bool cut = false;
+  rejudged now;
+  const auto* limits = record.limits;
+  const auto& policy = worker_.policy();
+  if (record.policy != policy) {
+    // The reload went over the live tunnels while this one was not yet among them.
+    now = judge_again(record, *policy);
+    cut = now.denied && worker_.settings().on_tighten == config::tighten_action::cut;
+    if (!now.denied) {
+      limits = record.limits = now.limits;
+      record.limited_by = policy;
+    }
+  }
   auto owner = std::make_unique<live_tunnel>(worker_, std::move(record), std::move(*admission_),
                                              std::move(hello), up, down);
   admission_.reset();
-  if (reloaded && worker_.settings().on_tighten == config::tighten_action::cut) {
-    // The reload went over the live tunnels while this one was not yet among them.
-    if (const auto reason = owner->denied_by(*worker_.policy())) {
-      reset_client();
-      owner->ended({*reason, cut_by_reload, up, down});
-      return;
-    }
+  if (cut) {
+    reset_client();
+    owner->ended({*now.denied, cut_by_reload, up, down});
+    return;
   }
 
   error_code error;
@@ -239,9 +275,12 @@ void session::hand_over(request_record record, upstream_connection origin, hello
     early_up = early_up.subspan(static_cast<std::size_t>(sent));
   }
   if (sent != 0) owner->moved(sent, 0);
-  worker_.relay().add(
-      std::move(owner), client_fd, origin_fd,
-      {.early_up = early_up, .early_down = early_down, .already_up = up + sent, .already_down = down});
+  worker_.relay().add(std::move(owner), client_fd, origin_fd,
+                      {.early_up = early_up,
+                       .early_down = early_down,
+                       .already_up = up + sent,
+                       .already_down = down,
+                       .limits = limits});
 }
 
 task<void> session::refuse_path(request_record& record, const path_failure& failure, refusal_detail detail) {

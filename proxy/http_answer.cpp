@@ -12,6 +12,7 @@ task<http_exchange::answer> http_exchange::exchange() {
   moving();
   answer_.emplace(worker_.buffers());
   if (!co_await to_origin({request_text_})) {
+    if (trouble_ != core::reason::allowed) co_return answer::failed;
     if (may_retry_ && !session_.timed_out_) co_return answer::retry;
     // It may have answered before it closed; what it said is worth more than our 502.
     origin_deaf_ = true;
@@ -43,7 +44,7 @@ task<http_exchange::answer> http_exchange::exchange() {
     }
     if (request_.minor >= 1) {
       wire::write_response_head(head, {.client_minor = 1, .via = settings.via}, answer_text_);
-      if (!co_await to_client({answer_text_})) co_return answer::failed;
+      if (!co_await to_client({answer_text_}, false)) co_return answer::failed;
     }
     answer_->consume(parser.size());
     parser.reset();
@@ -89,13 +90,19 @@ task<http_exchange::answer> http_exchange::relay_answer(const wire::response_hea
   const bool is_switch = head.is_switch();
   answer_->consume(head_size);  // the head's views end here
   may_retry_ = false;
+  if (const auto size = length + answer_text_.size();
+      from == wire::body_framing::length && record_.limits != nullptr && record_.limits->enforced() &&
+      record_.limits->is_short(way::down, size)) {
+    // It cannot become whole: better none than a part.
+    limit_trouble(way::down, size);
+    co_return answer::failed;
+  }
 
   if (is_switch) {
     if (!co_await to_client({answer_text_})) co_return answer::failed;
     co_return answer::tunnel;
   }
   if (from == wire::body_framing::none || (from == wire::body_framing::length && length == 0)) {
-    answer_started_ = true;
     if (!co_await to_client({answer_text_})) co_return answer::failed;
   } else if (!co_await relay_body(from, to, length)) {
     co_return answer::failed;
@@ -127,7 +134,6 @@ task<bool> http_exchange::relay_body(wire::body_framing from, wire::body_framing
     const auto size =
         counted ? static_cast<std::size_t>(std::min<std::uint64_t>(held.size(), length)) : held.size();
     if (size != 0 || !head.empty()) {
-      answer_started_ = true;
       const std::string_view data(held.data(), size);
       const wire::chunk_header line(chunk && size != 0 ? size : 1);
       const bool ok = chunk && size != 0 ? co_await to_client({head, line.view(), data, wire::chunk_end})
@@ -159,7 +165,6 @@ task<bool> http_exchange::relay_chunks(wire::body_framing to) {
     const auto step = decoder.next({held.data(), held.size()});
     switch (step.what) {
       case wire::chunk_step::kind::data: {
-        answer_started_ = true;
         const wire::chunk_header line(step.data.size());
         const bool ok = chunk ? co_await to_client({head, line.view(), step.data, wire::chunk_end})
                               : co_await to_client({head, step.data});
@@ -171,7 +176,6 @@ task<bool> http_exchange::relay_chunks(wire::body_framing to) {
       case wire::chunk_step::kind::need_more:
         answer_->consume(step.consumed);
         if (!head.empty()) {
-          answer_started_ = true;
           if (!co_await to_client({head})) co_return false;
           head = {};
         }
@@ -184,7 +188,6 @@ task<bool> http_exchange::relay_chunks(wire::body_framing to) {
         answer_->consume(step.consumed);
         std::string last;
         if (chunk) wire::append_last_chunk(last, decoder.trailers());
-        answer_started_ = true;
         co_return co_await to_client({head, last});
       }
       case wire::chunk_step::kind::error:

@@ -3,9 +3,11 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <utility>
 
+#include "allowlist/address_guard.hpp"
 #include "proxy/live_tunnel.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/worker.hpp"
@@ -72,6 +74,7 @@ http_exchange::http_exchange(session& session, request_record record)
   wire::write_request_head(head, {.via = worker_.settings().via}, request_text_);
   // The head's views end here: the buffer now belongs to the body and to the requests behind it.
   session_.buffer_.consume(session_.parser_.size());
+  session_.exchange_ = this;
 }
 
 void http_exchange::reset(tcp_socket& socket) noexcept {
@@ -83,10 +86,23 @@ void http_exchange::reset(tcp_socket& socket) noexcept {
 
 http_exchange::~http_exchange() {
   session_.origin_in_use_ = nullptr;
+  session_.exchange_ = nullptr;
 }
 
 task<bool> http_exchange::run() {
+  const auto octets_up = request_text_.size() + request_.length;
+  if (!session_.within_terms(record_, to_, octets_up, limit_text_)) {
+    const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
+    auto detail = refusal_of(close);
+    detail.reason = record_.reason;
+    detail.error = limit_text_;
+    co_await session_.refuse(record_, detail);
+    co_return !close;
+  }
   if (const auto ended = co_await connect()) co_return *ended;
+  exchanging_ = true;
+  // A reload may have come while the origin was looked up and dialled.
+  tighten();
   log_soon_.arm(log_soon);  // not before: the guard may still refuse it
   worker_.counters().http_request(record_.slot);
 
@@ -97,13 +113,17 @@ task<bool> http_exchange::run() {
     if (result == answer::retry) {
       // The origin closed the idle connection just as we used it (RFC 9112 9.3.1).
       request_.repeatable = false;
+      exchanging_ = false;
       if (const auto ended = co_await connect()) co_return *ended;
+      exchanging_ = true;
+      tighten();
       result = co_await exchange();
     }
   } catch (...) {
     fault = std::current_exception();
   }
   co_await stop_pump();  // whatever happened: it works on this frame
+  exchanging_ = false;
   if (fault) std::rethrow_exception(fault);
   log_soon_.disarm();
   session_.deadline_.disarm();
@@ -111,7 +131,7 @@ task<bool> http_exchange::run() {
     log_end(core::reason::draining, "drain_timeout has passed");
     co_return false;
   }
-  if (result == answer::tunnel) {
+  if (result == answer::tunnel && co_await charge_early()) {
     hand_over_tunnel();
     co_return false;
   }
@@ -130,7 +150,8 @@ task<std::optional<bool>> http_exchange::connect() {
   from_pool_ = false;
   origin_.reset();
   if (session_.bound_origin_ && session_.bound_key_ == key_ &&
-      session_.bound_generation_ == pool_generation_ && is_silent(session_.bound_origin_->socket)) {
+      session_.bound_generation_ == pool_generation_ && is_silent(session_.bound_origin_->socket) &&
+      may_use(*session_.bound_origin_)) {
     // NTLM and Negotiate: the origin knows this client by its connection, so that stays with the client's.
     // Like a pooled one it does not outlive the policy that checked its address.
     origin_ = std::move(*session_.bound_origin_);
@@ -138,12 +159,14 @@ task<std::optional<bool>> http_exchange::connect() {
     from_pool_ = true;
   } else if (request_.repeatable && !request_.auth) {
     origin_ = worker_.upstreams().take(key_);
+    if (origin_ && !may_use(*origin_)) origin_.reset();
     from_pool_ = origin_.has_value();
   }
   session_.bound_origin_.reset();
   may_retry_ = from_pool_ && request_.repeatable;
   if (!origin_) {
-    auto path = co_await open_path(worker_, record_.policy, to_, record_.timing);
+    auto path = co_await open_path(worker_, record_.policy, record_.governed ? record_.rule : nullptr, to_,
+                                   record_.timing);
     if (session_.aborted_) {
       log_end(core::reason::draining, "drain_timeout has passed");
       co_return false;
@@ -161,6 +184,13 @@ task<std::optional<bool>> http_exchange::connect() {
   record_.address = origin_->address;
   session_.origin_in_use_ = &origin_->socket;
   co_return std::nullopt;
+}
+
+bool http_exchange::may_use(const upstream_connection& connection) const noexcept {
+  if (!record_.governed || !record_.rule->terms || record_.rule->terms->resolve_in.empty()) return true;
+  const std::array addresses{connection.address};
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  return !allowlist::guard(*record_.policy->policy, to_, addresses, now, record_.rule);
 }
 
 task<std::size_t> http_exchange::read_origin() {
@@ -187,10 +217,23 @@ std::array<asio::const_buffer, 4> buffers_of(const std::array<std::string_view, 
   return out;
 }
 
+std::uint64_t size_of(const std::array<std::string_view, 4>& parts) noexcept {
+  std::uint64_t sum = 0;
+  for (const auto& part : parts) sum += part.size();
+  return sum;
+}
+
 }  // namespace
 
-task<bool> http_exchange::to_client(parts what) {
+task<bool> http_exchange::to_client(parts what, bool final) {
+  if (cut_) co_return false;
+  const auto size = size_of(what);
+  octet_claim claim(record_.limits, way::down, size);
+  if (!claim && !co_await await_claim(claim, way::down, size)) co_return false;
+  answer_started_ |= final;
   const auto [error, count] = co_await asio::async_write(session_.client_, buffers_of(what), no_throw);
+  claim.settle(count);
+  note_excess(way::down);
   down_ += count;
   worker_.counters().bytes(record_.slot, 0, count);
   if (!error) {
@@ -207,7 +250,13 @@ task<bool> http_exchange::to_client(parts what) {
 }
 
 task<bool> http_exchange::to_origin(parts what) {
+  if (cut_) co_return false;
+  const auto size = size_of(what);
+  octet_claim claim(record_.limits, way::up, size);
+  if (!claim && !co_await await_claim(claim, way::up, size)) co_return false;
   const auto [error, count] = co_await asio::async_write(origin_->socket, buffers_of(what), no_throw);
+  claim.settle(count);
+  note_excess(way::up);
   up_ += count;
   worker_.counters().bytes(record_.slot, count, 0);
   if (!error) moving();
@@ -282,11 +331,11 @@ void http_exchange::hand_over_tunnel() {
 void http_exchange::log_end(core::reason reason, std::string_view error) noexcept {
   auto e = record_.to_event(logged_ ? event::kind::close : event::kind::decision);
   if (reason != core::reason::allowed) {
-    e.verdict = outcome::error;
+    e.verdict = core::row_of(reason).kind == core::reason_kind::policy ? outcome::deny : outcome::error;
     e.reason = reason;
   }
   e.status = status_;
-  e.error = error;
+  e.error = error.empty() ? std::string_view(limit_text_) : error;
   e.bytes_up = up_;
   e.bytes_down = down_;
   worker_.record(record_.slot, e);

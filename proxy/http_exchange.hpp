@@ -31,6 +31,8 @@ class http_exchange {
 
   /// True where the client's connection may carry another request.
   task<bool> run();
+  /// Where the worker's policy denies the request by now, ends it as far as it has got.
+  void tighten() noexcept;
 
  private:
   /// What of the request outlives its head in the session's buffer.
@@ -50,6 +52,8 @@ class http_exchange {
 
   /// Empty = origin_ is connected; else what run() returns.
   task<std::optional<bool>> connect();
+  /// Whether the rule of this request would let it dial where the idle connection leads.
+  bool may_use(const upstream_connection& connection) const noexcept;
   task<answer> exchange();
   task<bool> fail();
   /// What every refusal of this request has in common.
@@ -71,8 +75,16 @@ class http_exchange {
   /// Octets added to the answer's buffer; 0 = the origin closed, failed or was cut by a deadline.
   task<std::size_t> read_origin();
 
-  task<bool> to_client(parts what);
+  /// `final` = of the answer proper, not an interim one.
+  task<bool> to_client(parts what, bool final = true);
   task<bool> to_origin(parts what);
+  /// A claim that failed at first: waits for what others hold. False = trouble is set.
+  task<bool> await_claim(octet_claim& claim, way way, std::uint64_t size);
+  void limit_trouble(way way, std::uint64_t size);
+  /// In `audit`: what of these octets a limit would have kept back.
+  void note_excess(way way) noexcept;
+  /// What of a tunnel was read already.
+  task<bool> charge_early();
   void moving() noexcept;
   void download_trouble(core::reason reason, std::string_view error) noexcept;
   void upload_trouble(core::reason reason, std::string_view error) noexcept;
@@ -109,6 +121,9 @@ class http_exchange {
   bool waiting_ = false;  ///< the deadline of the answer's head runs
   core::reason trouble_ = core::reason::allowed;
   std::string_view trouble_text_;
+  std::string limit_text_;   ///< what it points into, of a limit
+  bool exchanging_ = false;  ///< octets may be on their way
+  bool cut_ = false;         ///< by tighten()
   bool logged_ = false;
   deadline log_soon_;
   steady_timer pump_ended_;

@@ -9,6 +9,8 @@ class live_session
  public:
   /// The process is stopping: end now if idle between requests, else after the present one.
   virtual void drain() noexcept = 0;
+  /// The worker's policy denies what it let through before, maybe: end that.
+  virtual void tighten() noexcept = 0;
   /// End now, whatever is under way.
   virtual void abort() noexcept = 0;
 

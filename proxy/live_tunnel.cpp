@@ -1,9 +1,7 @@
 #include "proxy/live_tunnel.hpp"
 
-#include <array>
 #include <utility>
 
-#include "allowlist/address_guard.hpp"
 #include "proxy/worker.hpp"
 
 namespace exeat::proxy {
@@ -27,6 +25,8 @@ void live_tunnel::moved(std::uint64_t up, std::uint64_t down) noexcept {
   worker_.counters().bytes(record_.slot, up, down);
   counted_up_ += up;
   counted_down_ += down;
+  if (up != 0) note_excess(way::up);
+  if (down != 0) note_excess(way::down);
 }
 
 void live_tunnel::ended(const tunnel_end& end) noexcept {
@@ -38,6 +38,14 @@ void live_tunnel::ended(const tunnel_end& end) noexcept {
     e.reason = end.reason;
   }
   e.error = end.error;
+  std::string shortage;
+  if (end.error.empty() && record_.limits != nullptr &&
+      (end.reason == core::reason::upload_limit || end.reason == core::reason::download_limit)) {
+    shortage = record_.limits->shortage(end.reason == core::reason::upload_limit ? way::up : way::down);
+    e.error = shortage;
+  } else if (end.error.empty()) {
+    e.error = excess_;
+  }
   e.bytes_up = end.bytes_up;
   e.bytes_down = end.bytes_down;
   e.sni = hello_.sni;
@@ -46,25 +54,19 @@ void live_tunnel::ended(const tunnel_end& end) noexcept {
   worker_.record(record_.slot, e);
 }
 
-std::optional<core::reason> live_tunnel::denied_by(const loaded_policy& policy) const {
-  const auto phase = policy.policy->find_phase(record_.phase_of().name);
-  if (!phase) return core::reason::no_rule;
-  core::destination to{core::ip_address{}, record_.port};
-  if (const auto literal = core::ip_address::parse(record_.host)) {
-    to.host = *literal;
-  } else if (auto name = core::host_name::parse(record_.host)) {
-    to.host = *name;
-  }
-  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  const allowlist::request request{
-      *phase, record_.scheme == "https" ? core::scheme::https : core::scheme::http, &to, now};
-  const auto decision = allowlist::decide(*policy.policy, request);
-  if (decision.verdict == allowlist::verdict::deny) return decision.reason;
-  if (record_.address) {
-    const std::array addresses{*record_.address};
-    if (const auto refusal = allowlist::guard(*policy.policy, to, addresses, now)) return refusal->reason;
-  }
-  return std::nullopt;
+void live_tunnel::limit(std::shared_ptr<const loaded_policy> by, const meter* limits) noexcept {
+  record_.limits = limits;
+  record_.limited_by = std::move(by);
+}
+
+void live_tunnel::note_excess(way way) noexcept {
+  if (record_.limits == nullptr || record_.limits->enforced() || record_.would_deny ||
+      !record_.limits->is_over(way))
+    return;
+  record_.would_deny = true;
+  record_.reason = reason_of_limit(way);
+  excess_ = record_.limits->shortage(way, 0);
+  worker_.counters().decision(record_.slot, metrics::verdict::would_deny, record_.reason);
 }
 
 }  // namespace exeat::proxy

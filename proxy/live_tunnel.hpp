@@ -33,15 +33,20 @@ class live_tunnel final : public tunnel_owner {
   void moved(std::uint64_t up, std::uint64_t down) noexcept override;
   void ended(const tunnel_end& end) noexcept override;
 
-  /// Why `policy` would refuse this tunnel today; empty where it would not.
-  std::optional<core::reason> denied_by(const loaded_policy& policy) const;
+  const request_record& record() const noexcept { return record_; }
+  /// The limits of a policy that was loaded since hold from now on.
+  void limit(std::shared_ptr<const loaded_policy> by, const meter* limits) noexcept;
 
  private:
+  /// In `audit`: what of the octets that went this way a limit would have kept back.
+  void note_excess(way way) noexcept;
+
   worker& worker_;
   request_record record_;
   admission admission_;
   hello_facts hello_;
   std::uint64_t counted_up_, counted_down_;  ///< in the metrics
+  std::string excess_;
 };
 
 }  // namespace exeat::proxy

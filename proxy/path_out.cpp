@@ -17,6 +17,7 @@ std::chrono::microseconds since(clock::time_point start) {
 
 task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
                                                                  std::shared_ptr<const loaded_policy> policy,
+                                                                 const allowlist::rule* governing,
                                                                  core::destination to, path_timing& timing) {
   address_list addresses;
   if (const auto* literal = std::get_if<core::ip_address>(&to.host)) {
@@ -39,10 +40,12 @@ task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
     co_return std::unexpected(path_failure{core::reason::own_listener, "a proxy loop", {}, address});
   }
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  if (auto refusal = allowlist::guard(*policy->policy, to, addresses, now)) {
+  if (auto refusal = allowlist::guard(*policy->policy, to, addresses, now, governing)) {
     std::string detail;
     if (refusal->range != nullptr) {
       detail = std::string(refusal->range->name) + " (" + std::string(refusal->range->source) + ")";
+    } else if (refusal->reason == core::reason::outside_resolve_in) {
+      detail = refusal->address.to_string() + " lies outside the rule's resolve_in";
     }
     co_return std::unexpected(path_failure{refusal->reason, std::move(detail), refusal, refusal->address});
   }

@@ -23,15 +23,18 @@ struct path_timing {
 
 struct path_failure {
   core::reason reason = core::reason::internal_error;
-  std::string detail;                                ///< for the operator
-  std::optional<allowlist::guard_refusal> by_guard;  ///< for address_forbidden and address_denied
+  std::string detail;  ///< for the operator
+  std::optional<allowlist::guard_refusal>
+      by_guard;                             ///< for address_forbidden, address_denied, outside_resolve_in
   std::optional<core::ip_address> address;  ///< the one that failed or was refused, where there is one
 };
 
-/// `to` has been allowed by `policy`. Nothing is resolved or dialled that the guard has not passed; every
-/// address must pass. Runs on the worker's thread; `timing` is filled as far as it got.
+/// `to` has been allowed by `policy`, under the rule `governing` (null where only `audit` lets it through).
+/// Nothing is resolved or dialled that the guard has not passed; every address must pass. Runs on the
+/// worker's thread; `timing` is filled as far as it got.
 task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
                                                                  std::shared_ptr<const loaded_policy> policy,
+                                                                 const allowlist::rule* governing,
                                                                  core::destination to, path_timing& timing);
 
 }  // namespace exeat::proxy

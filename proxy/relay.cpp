@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -28,6 +29,10 @@ constexpr std::size_t index(side s) noexcept {
 
 bool would_block() noexcept {
   return errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+constexpr way way_from(side s) noexcept {
+  return s == side::client ? way::up : way::down;
 }
 
 std::string_view text_of_failure(side s) noexcept {
@@ -65,6 +70,7 @@ relay::relay(asio::io_context& context, timer_wheel& wheel, options options)
       pipes_(options.pipes),
       epoll_(context.get_executor(), new_epoll()),
       scratch_(std::make_unique_for_overwrite<char[]>(scratch_size)),
+      feed_(wheel, &relay::feed_starved, this),
       self_(std::make_shared<relay*>(this)) {
   wait();
 }
@@ -72,6 +78,7 @@ relay::relay(asio::io_context& context, timer_wheel& wheel, options options)
 relay::~relay() {
   *self_ = nullptr;
   ready_.clear();
+  starved_.clear();
   all_.clear_and_dispose([](tunnel* t) {
     for (auto& end : t->ends_) ::close(end.fd);
     for (auto& way : t->ways_) {
@@ -102,6 +109,7 @@ bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, con
   auto& down = t->ways_[index(side::origin)];
   up.bytes = start.already_up;
   down.bytes = start.already_down;
+  t->meter_ = start.limits;
   if (!hold(up, start.early_up.data(), start.early_up.size()) ||
       !hold(down, start.early_down.data(), start.early_down.size())) {
     finish(*t, core::reason::internal_error, "out of memory", true);
@@ -175,6 +183,8 @@ void relay::serve(tunnel& t) noexcept {
   const auto up = t.ways_[index(side::client)].bytes;
   const auto down = t.ways_[index(side::origin)].bytes;
   bool more = false;
+  bool starved = false;
+  std::optional<side> exhausted;
   for (const auto from : {side::client, side::origin}) {
     std::string_view error;
     switch (pump(t, from, error)) {
@@ -183,6 +193,12 @@ void relay::serve(tunnel& t) noexcept {
         return;
       case pumped::more:
         more = true;
+        break;
+      case pumped::starved:
+        starved = true;
+        break;
+      case pumped::exhausted:
+        exhausted = from;
         break;
       case pumped::blocked:
         break;
@@ -194,11 +210,52 @@ void relay::serve(tunnel& t) noexcept {
     t.owner_->moved(moved_up, moved_down);
     if (t.idle_.armed()) t.last_moved_ = std::chrono::steady_clock::now();
   }
-  if (t.ways_[0].finished && t.ways_[1].finished) {
+  if (exhausted) {
+    finish(t, reason_of_limit(way_from(*exhausted)), {}, true);
+  } else if (t.ways_[0].finished && t.ways_[1].finished) {
     finish(t, core::reason::allowed, {}, false);
   } else if (more) {
     make_ready(t);
+  } else if (starved) {
+    starve(t);
   }
+}
+
+void relay::starve(tunnel& t) noexcept {
+  if (!t.ready_hook::is_linked()) starved_.push_back(t);
+  if (!feed_.armed()) feed_.arm(timer_wheel::tick);
+}
+
+void relay::feed_starved(void* self) noexcept {
+  auto& r = *static_cast<relay*>(self);
+  while (!r.starved_.empty()) {
+    auto& t = r.starved_.front();
+    t.ready_hook::unlink();
+    r.make_ready(t);
+  }
+}
+
+relay::pumped relay::out_of_budget(tunnel& t, side from, std::string_view& error) noexcept {
+  if (!t.meter_->is_short(way_from(from))) return pumped::starved;
+  // Only an octet too many ends the tunnel: an end, or that there is nothing to read, costs no budget.
+  auto& source = t.ends_[index(from)];
+  char octet = 0;
+  const auto n = ::recv(source.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (n > 0) return pumped::exhausted;
+  if (n == 0) {
+    t.ways_[index(from)].source_ended = true;
+  } else if (would_block()) {
+    source.readable = false;
+  } else if (errno != EINTR) {
+    error = text_of_failure(from);
+    return pumped::failed;
+  }
+  return pumped::more;
+}
+
+void relay::settle(tunnel& t, side from, std::size_t claimed, ::ssize_t moved) noexcept {
+  if (t.meter_ == nullptr) return;
+  t.meter_->settle(way_from(from), claimed, moved > 0 ? static_cast<std::uint64_t>(moved) : 0);
 }
 
 relay::pumped relay::flush(tunnel::direction& way, tunnel::endpoint& target) noexcept {
@@ -257,9 +314,20 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
     }
     if (way.bytes - start >= turn_budget) return pumped::more;
 
+    std::size_t most = way.pipe.valid() ? way.pipe.capacity : scratch_size;
+    if (t.meter_ != nullptr) {
+      most = static_cast<std::size_t>(t.meter_->claim(way_from(from), most));
+      if (most == 0) {
+        const auto state = out_of_budget(t, from, error);
+        if (state != pumped::more) return state;
+        continue;
+      }
+    }
+
     if (way.pipe.valid()) {
-      const auto n = ::splice(source.fd, nullptr, way.pipe.write_end, nullptr, way.pipe.capacity,
-                              SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+      const auto n =
+          ::splice(source.fd, nullptr, way.pipe.write_end, nullptr, most, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+      settle(t, from, most, n);
       if (n > 0) {
         way.pipe.filled += static_cast<std::uint32_t>(n);
       } else if (n == 0) {
@@ -273,7 +341,8 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
       continue;
     }
 
-    const auto n = ::recv(source.fd, scratch_.get(), scratch_size, MSG_DONTWAIT);
+    const auto n = ::recv(source.fd, scratch_.get(), most, MSG_DONTWAIT);
+    settle(t, from, most, n);
     if (n < 0) {
       if (errno == EINTR) continue;
       if (would_block()) {
@@ -290,7 +359,7 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
     const auto got = static_cast<std::size_t>(n);
     // A short read drained the socket: the next octets, or a FIN that was not there yet, bring an edge of
     // their own.
-    if (got < scratch_size && !source.hung_up) source.readable = false;
+    if (got < most && !source.hung_up) source.readable = false;
 
     std::size_t sent = 0;
     while (sent < got && target.writable) {

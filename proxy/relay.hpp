@@ -4,6 +4,8 @@
 // buffer; a direction that fills it moves to splice through a borrowed pipe, and back when it drains. An idle
 // tunnel owns no buffer.
 #pragma once
+#include <sys/types.h>
+
 #include <array>
 #include <boost/intrusive/list.hpp>
 #include <chrono>
@@ -15,6 +17,7 @@
 
 #include "core/reason.hpp"
 #include "proxy/asio.hpp"
+#include "proxy/meter.hpp"
 #include "proxy/pipe_pool.hpp"
 #include "proxy/timer_wheel.hpp"
 
@@ -49,6 +52,8 @@ class tunnel
                                               boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   tunnel_owner& owner() noexcept { return *owner_; }
+  /// From now on these limits hold; null: none. It must outlive the tunnel or the next call.
+  void set_meter(const meter* meter) noexcept { meter_ = meter; }
 
  private:
   friend class relay;
@@ -81,6 +86,7 @@ class tunnel
 
   relay* relay_;
   std::unique_ptr<tunnel_owner> owner_;
+  const meter* meter_ = nullptr;
   std::array<endpoint, 2> ends_;
   std::array<direction, 2> ways_;  ///< indexed by the side that is read
   deadline idle_;
@@ -105,7 +111,8 @@ class relay {
   struct head_start {
     std::span<const char> early_up, early_down;  ///< read already; must reach the other side first
     std::uint64_t already_up = 0,
-                  already_down = 0;  ///< moved already; counted in the tunnel's end, not in moved()
+                  already_down = 0;        ///< moved already; counted in the tunnel's end, not in moved()
+    const proxy::meter* limits = nullptr;  ///< null: none; all of the above is charged already
   };
   /// Takes both descriptors (non-blocking, registered nowhere). False, with the descriptors closed and the
   /// owner told, where the kernel refuses.
@@ -124,7 +131,13 @@ class relay {
 
  private:
   friend class tunnel;
-  enum class pumped : std::uint8_t { blocked, more, failed };
+  enum class pumped : std::uint8_t {
+    blocked,
+    more,
+    failed,
+    starved,    ///< a limit has nothing left that is not claimed by others: try again
+    exhausted,  ///< a limit is used up, and there is more to read
+  };
   using ready_list = boost::intrusive::list<tunnel, boost::intrusive::base_hook<tunnel::ready_hook>,
                                             boost::intrusive::constant_time_size<false>>;
   using all_list = boost::intrusive::list<tunnel, boost::intrusive::base_hook<tunnel::all_hook>,
@@ -138,7 +151,12 @@ class relay {
   /// Empties held octets and pipe into the target; blocked = it would not take all.
   pumped flush(tunnel::direction& way, tunnel::endpoint& target) noexcept;
   bool hold(tunnel::direction& way, const char* data, std::size_t size) noexcept;
+  /// Where a claim got nothing; more = what that meant has been noted.
+  pumped out_of_budget(tunnel& t, side from, std::string_view& error) noexcept;
+  static void settle(tunnel& t, side from, std::size_t claimed, ::ssize_t moved) noexcept;
   void make_ready(tunnel& t) noexcept;
+  void starve(tunnel& t) noexcept;
+  static void feed_starved(void* self) noexcept;
   void finish(tunnel& t, core::reason reason, std::string_view error, bool reset) noexcept;
   static void idle_expired(void* t) noexcept;
 
@@ -150,6 +168,8 @@ class relay {
   std::unique_ptr<char[]> scratch_;
   all_list all_;
   ready_list ready_;
+  ready_list starved_;  ///< wait for the next tick, when other workers have settled their claims
+  deadline feed_;
   std::size_t size_ = 0;
   bool run_posted_ = false;
   std::shared_ptr<relay*> self_;  ///< null-able handle for what is posted to the io_context

@@ -36,10 +36,16 @@ struct request_record {
   allowlist::phase_id phase{};
   metrics::phase_slot slot = metrics::no_phase;
   const allowlist::rule* rule = nullptr;
+  bool governed = false;  ///< `rule` is the one that lets it through, and its terms apply
+  /// What it may still move, of `policy` or of `limited_by`; null: no limit.
+  const meter* limits = nullptr;
+  std::shared_ptr<const loaded_policy> limited_by;  ///< a policy loaded since; null: `policy`
   bool would_deny = false;  ///< refused by the policy, let through by the phase's `audit`
   core::reason reason = core::reason::allowed;
   client_peer client;
   std::string method;
+  /// Of plain HTTP, without the query; kept only where it may have to be judged again.
+  std::string path;
   std::string_view scheme;  ///< static text
   std::string host;
   std::uint16_t port = 0;
@@ -76,5 +82,13 @@ struct request_record {
     return e;
   }
 };
+
+/// What a policy that was loaded since says of a request that is under way.
+struct rejudged {
+  std::optional<core::reason> denied;
+  const meter* limits = nullptr;  ///< where it is not denied
+};
+/// Judges host, port, method, path and, where it has one, the address.
+rejudged judge_again(const request_record& record, const loaded_policy& policy) noexcept;
 
 }  // namespace exeat::proxy

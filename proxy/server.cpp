@@ -79,8 +79,14 @@ void server::add_own_endpoint(const config::endpoint& endpoint) {
   }
 }
 
+std::shared_ptr<const loaded_policy> server::load(std::shared_ptr<const allowlist::policy> policy) {
+  auto loaded = std::make_shared<const loaded_policy>(std::move(policy), registry_.phases(), book_);
+  registry_.set_budgets([loaded] { return loaded->samples(); });
+  return loaded;
+}
+
 std::expected<void, std::string> server::start(std::shared_ptr<const allowlist::policy> policy) {
-  const auto loaded = make_loaded(std::move(policy), registry_.phases());
+  const auto loaded = load(std::move(policy));
   const signals_blocked blocked;
   try {
     if (process_.settings.dns.resolver == config::resolver_kind::system) {
@@ -116,7 +122,7 @@ server::~server() {
 }
 
 void server::set_policy(std::shared_ptr<const allowlist::policy> policy, bool cut) {
-  const auto loaded = make_loaded(std::move(policy), registry_.phases());
+  const auto loaded = load(std::move(policy));
   for (auto& w : workers_) w->set_policy(loaded, cut);
 }
 

@@ -10,6 +10,7 @@
 
 #include "config/settings.hpp"
 #include "metrics/registry.hpp"
+#include "proxy/budget.hpp"
 #include "proxy/limits.hpp"
 #include "proxy/listen_socket.hpp"
 #include "proxy/worker.hpp"
@@ -55,10 +56,13 @@ class server {
 
  private:
   server(const config::settings& settings, metrics::registry& registry, event_sink& sink);
+  std::shared_ptr<const loaded_policy> load(std::shared_ptr<const allowlist::policy> policy);
 
   metrics::registry& registry_;
   process_state process_;
   connection_budget budget_;
+  /// Of the one job that this process serves.
+  budget_book book_;
   std::vector<bound_listener> listeners_;
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<std::thread> threads_;

@@ -2,10 +2,12 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "allowlist/explanation.hpp"
+#include "proxy/http_exchange.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/worker.hpp"
 
@@ -15,6 +17,8 @@ namespace {
 // How long, and for how many octets, a client may go on sending after our last answer.
 constexpr std::chrono::milliseconds slow_close_time{1000};
 constexpr std::size_t slow_close_octets = 256 * 1024;
+// Another worker holds a claim for as long as it reads or writes.
+constexpr std::chrono::milliseconds claim_time{10};
 
 outcome outcome_of(core::reason reason) noexcept {
   if (reason == core::reason::client_closed) return outcome::error;
@@ -176,7 +180,49 @@ bool session::decide(request_record& record) {
   record.rule = decision.governing;
   record.reason = decision.reason;
   record.would_deny = decision.verdict == allowlist::verdict::would_deny;
+  record.governed = decision.verdict == allowlist::verdict::allow;
+  if (record.scheme != "https" && (record.scheme == "ws" || (record.governed && record.rule->terms) ||
+                                   worker_.settings().on_tighten == config::tighten_action::cut))
+    record.path = path_of(head_);
   return decision.verdict != allowlist::verdict::deny;
+}
+
+bool session::within_terms(request_record& record, const core::destination& to, std::uint64_t octets_up,
+                           std::string& error) {
+  // What only `audit` lets through, no rule has let through: it uses up nothing.
+  if (!record.governed) return true;
+  const auto& terms = record.rule->terms;
+  const auto* limits = record.policy->meter_of(record.phase, record.rule);
+  auto reason = core::reason::allowed;
+  if (limits != nullptr) {
+    for (const auto way : {way::up, way::down}) {
+      const auto wanted = way == way::up ? std::max<std::uint64_t>(octets_up, 1) : 1;
+      if (!limits->is_short(way, wanted)) continue;
+      reason = reason_of_limit(way);
+      error = limits->shortage(way, wanted);
+      break;
+    }
+  }
+  const auto* name = std::get_if<core::host_name>(&to.host);
+  if (reason == core::reason::allowed && terms && terms->max_names && name != nullptr) {
+    auto* names = record.policy->names_of(*record.rule);
+    if (names == nullptr || !names->charge(*name, *terms->max_names)) {
+      reason = core::reason::too_many_names;
+      error = "max_names " + std::to_string(*terms->max_names) + " of " + record.rule->id + " is used up";
+    }
+  }
+  if (reason == core::reason::allowed) {
+    record.limits = limits;
+    return true;
+  }
+  record.reason = reason;
+  record.would_deny = record.phase_of().mode == allowlist::phase_mode::audit;
+  return record.would_deny;
+}
+
+task<void> session::await_budget() {
+  steady_timer timer(worker_.context().get_executor(), claim_time);
+  co_await timer.async_wait(no_throw);
 }
 
 task<void> session::refuse(request_record& record, refusal_detail detail) {
@@ -289,6 +335,10 @@ void session::drain() noexcept {
   draining_ = true;
   error_code ignored;
   if (between_requests_) client_.cancel(ignored);
+}
+
+void session::tighten() noexcept {
+  if (exchange_ != nullptr) exchange_->tighten();
 }
 
 void session::abort() noexcept {

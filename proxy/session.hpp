@@ -19,6 +19,7 @@
 
 namespace exeat::proxy {
 
+class http_exchange;
 class worker;
 
 /// Driven by run() on its worker's thread. See docs/architecture.md, "The life of a request".
@@ -34,6 +35,7 @@ class session final : public live_session {
   static void start(std::unique_ptr<session> session);
 
   void drain() noexcept override;
+  void tighten() noexcept override;
   void abort() noexcept override;
 
  private:
@@ -58,6 +60,13 @@ class session final : public live_session {
   request_record new_record() const;
   /// Runs decide() on head_.to and fills the record's rule, reason and audit flag. True = goes on.
   bool decide(request_record& record);
+  /// Of a request that decide() let through and that is about to be served: charges its name, and looks
+  /// whether its limits leave room for `octets_up`. False = refused, with the record's reason; `error` says
+  /// more.
+  bool within_terms(request_record& record, const core::destination& to, std::uint64_t octets_up,
+                    std::string& error);
+  /// Until other workers may have settled what they claimed.
+  task<void> await_budget();
 
   /// For what open_path could not give.
   task<void> refuse_path(request_record& record, const path_failure& failure, refusal_detail detail);
@@ -73,9 +82,12 @@ class session final : public live_session {
   task<void> serve_connect();
   struct peeked;
   task<void> peek(const request_record& record, peeked& seen);
+  /// What was read of the tunnel so far counts against its limits, too.
+  task<void> charge_peeked(const request_record& record, peeked& seen);
   /// Ends a tunnel that the peek refused, in the client's own language where it has one.
   task<void> end_refused_tunnel(const request_record& record, const peeked& seen);
-  /// The session ends, the relay goes on; `up` and `down` octets have been moved and counted already.
+  /// The session ends, the relay goes on; `up` and `down` octets have been moved and counted already;
+  /// `early_down` and what the buffer holds are charged.
   void hand_over(request_record record, upstream_connection origin, hello_facts hello,
                  std::span<const char> early_down, std::uint64_t up, std::uint64_t down);
 
@@ -109,6 +121,7 @@ class session final : public live_session {
   std::optional<upstream_connection> bound_origin_;
   upstream_key bound_key_;
   std::uint64_t bound_generation_ = 0;
+  http_exchange* exchange_ = nullptr;    ///< the one under way
   tcp_socket* origin_in_use_ = nullptr;  ///< cancelled with client_ when a deadline passes
   bool timed_out_ = false;
   bool between_requests_ = false;

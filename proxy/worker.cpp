@@ -82,20 +82,27 @@ void worker::run() {
 
 void worker::set_policy(std::shared_ptr<const loaded_policy> policy, bool cut) {
   asio::post(context_, [this, policy = std::move(policy), cut]() mutable {
+    const bool limits = policy->has_meters() || policy_->has_meters();
     policy_ = std::move(policy);
     upstreams_.clear();
-    if (cut) cut_denied();
+    if (cut || limits) hold_against_policy(cut, limits);
   });
 }
 
-void worker::cut_denied() {
-  relay_.for_each([this](tunnel& t) {
+void worker::hold_against_policy(bool cut, bool limits) {
+  relay_.for_each([&](tunnel& t) {
     // Every owner in our relay is one of ours.
-    const auto& live = static_cast<live_tunnel&>(t.owner());
-    if (const auto reason = live.denied_by(*policy_)) {
-      relay_.cut(t, *reason, cut_by_reload);
+    auto& live = static_cast<live_tunnel&>(t.owner());
+    const auto now = judge_again(live.record(), *policy_);
+    if (now.denied) {
+      if (cut) relay_.cut(t, *now.denied, cut_by_reload);
+    } else if (limits) {
+      t.set_meter(now.limits);
+      live.limit(policy_, now.limits);
     }
   });
+  if (!cut) return;
+  for (auto it = sessions_.begin(); it != sessions_.end();) (it++)->tighten();
 }
 
 void worker::drain() {

@@ -101,7 +101,8 @@ class worker {
   live_sessions& sessions() noexcept { return sessions_; }
 
  private:
-  void cut_denied();
+  /// Holds what is under way against the policy: its limits, and where `cut`, whether it may go on at all.
+  void hold_against_policy(bool cut, bool limits);
   void end_when_empty(std::chrono::milliseconds patience);
 
   unsigned number_;

@@ -1,0 +1,62 @@
+// What a plain HTTP exchange has to do with the limits of its rule, and with a policy that tightens.
+#include "proxy/http_exchange.hpp"
+#include "proxy/live_tunnel.hpp"
+#include "proxy/worker.hpp"
+
+namespace exeat::proxy {
+
+task<bool> http_exchange::await_claim(octet_claim& claim, way way, std::uint64_t size) {
+  for (;;) {
+    if (claim.is_short()) {
+      limit_trouble(way, size);
+      co_return false;
+    }
+    co_await session_.await_budget();
+    if (session_.timed_out_) download_trouble(core::reason::idle_timeout, "others held the rest of a limit");
+    if (session_.aborted_ || trouble_ != core::reason::allowed) co_return false;
+    if (claim.claim()) co_return true;
+  }
+}
+
+void http_exchange::limit_trouble(way way, std::uint64_t size) {
+  if (trouble_ != core::reason::allowed) return;
+  limit_text_ = record_.limits->shortage(way, size);
+  // Wakes the reader of the answer, where this is the body on its way up.
+  upload_trouble(reason_of_limit(way), limit_text_);
+}
+
+void http_exchange::note_excess(way way) noexcept {
+  if (record_.limits == nullptr || record_.limits->enforced() || record_.would_deny ||
+      !record_.limits->is_over(way))
+    return;
+  record_.would_deny = true;
+  record_.reason = reason_of_limit(way);
+  limit_text_ = record_.limits->shortage(way, 0);
+  // Where the decision's line is not written yet, that counts it.
+  if (logged_) worker_.counters().decision(record_.slot, metrics::verdict::would_deny, record_.reason);
+}
+
+task<bool> http_exchange::charge_early() {
+  octet_claim up(record_.limits, way::up, session_.buffer_.size());
+  if (!up && !co_await await_claim(up, way::up, session_.buffer_.size())) co_return false;
+  up.settle(session_.buffer_.size());
+  octet_claim down(record_.limits, way::down, answer_->size());
+  if (!down && !co_await await_claim(down, way::down, answer_->size())) co_return false;
+  down.settle(answer_->size());
+  co_return true;
+}
+
+void http_exchange::tighten() noexcept {
+  if (!exchanging_ || cut_ || worker_.settings().on_tighten != config::tighten_action::cut) return;
+  if (record_.policy == worker_.policy()) return;
+  const auto now = judge_again(record_, *worker_.policy());
+  if (!now.denied) return;
+  download_trouble(*now.denied, cut_by_reload);
+  cut_ = true;
+  origin_deaf_ = true;
+  error_code ignored;
+  session_.client_.cancel(ignored);
+  if (origin_) origin_->socket.cancel(ignored);
+}
+
+}  // namespace exeat::proxy

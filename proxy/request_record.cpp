@@ -1,0 +1,37 @@
+#include "proxy/request_record.hpp"
+
+#include <array>
+
+#include "allowlist/address_guard.hpp"
+
+namespace exeat::proxy {
+
+rejudged judge_again(const request_record& record, const loaded_policy& policy) noexcept {
+  const auto phase = policy.policy->find_phase(record.phase_of().name);
+  if (!phase) return {.denied = core::reason::no_rule};
+  core::destination to{core::ip_address{}, record.port};
+  if (const auto literal = core::ip_address::parse(record.host)) {
+    to.host = *literal;
+  } else if (auto name = core::host_name::parse(record.host)) {
+    to.host = *name;
+  }
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  const allowlist::request request{
+      .phase = *phase,
+      .scheme = record.scheme == "https" ? core::scheme::https : core::scheme::http,
+      .to = &to,
+      .now = now,
+      .method = record.method,
+      .path = record.path};
+  const auto decision = allowlist::decide(*policy.policy, request);
+  if (decision.verdict == allowlist::verdict::deny) return {.denied = decision.reason};
+  const auto* governing = decision.verdict == allowlist::verdict::allow ? decision.governing : nullptr;
+  if (record.address) {
+    const std::array addresses{*record.address};
+    if (const auto refusal = allowlist::guard(*policy.policy, to, addresses, now, governing))
+      return {.denied = refusal->reason};
+  }
+  return {.limits = governing != nullptr ? policy.meter_of(*phase, governing) : nullptr};
+}
+
+}  // namespace exeat::proxy
