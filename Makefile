@@ -54,9 +54,9 @@ image: ## the container image with buildah on a debootstrap base, and the test t
 	@tools/build-image
 	@EXEAT_IMAGE=exeat:latest /usr/bin/python3 -m pytest -q tests/e2e/test_image.py
 
-install: build ## the binary into $(DESTDIR)$(PREFIX)/bin
-	@install -D -m 0755 build/release/exeat "$(DESTDIR)$(PREFIX)/bin/exeat"
-	@echo "installed $(DESTDIR)$(PREFIX)/bin/exeat"
+install: build ## binary, man pages and shell completion into $(DESTDIR)$(PREFIX)
+	@tools/install build/release/exeat "$(DESTDIR)" "$(PREFIX)"
+	@echo "installed $(DESTDIR)$(PREFIX)/bin/exeat, with man pages and completion"
 
 clean: ## remove build/
 	@rm -rf build

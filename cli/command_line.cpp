@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -125,7 +127,10 @@ int run(int argc, char** argv) {
     return complain(line, error, argc, argv);
   }
   try {
-    return run_parsed(line);
+    const int status = run_parsed(line);
+    if (std::fflush(stdout) == 0) return status;
+    fmt::print(stderr, "exeat: standard output: {}\n", std::strerror(errno));
+    return exit_error;
   } catch (const std::exception& error) {
     fmt::print(stderr, "exeat: {}\n", config::printable(error.what(), 1000));
     return exit_error;

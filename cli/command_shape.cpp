@@ -76,7 +76,8 @@ command_shape shape_of(const CLI::App& app) {
   }
   for (const auto* option : app.get_options()) shape.arguments.push_back(shape_of(*option));
   // CLI11 defines --help first; for people it comes last.
-  std::ranges::stable_partition(shape.arguments, [](const auto& one) { return one.name != "--help"; });
+  const auto help = std::ranges::find(shape.arguments, "--help", &argument_shape::name);
+  if (help != shape.arguments.end()) std::rotate(help, help + 1, shape.arguments.end());
   return shape;
 }
 

@@ -89,18 +89,18 @@ _exeat() {
     _exeat_takes "$command" "$((position + 1))"
   fi
 
-  local kind=${takes%% *} IFS=$'\n'
+  local kind=${takes%% *}
   local prefix=${current%"$value"}
   case $kind in
     words)
       takes=${takes#words }
-      COMPREPLY=($(compgen -W "${takes// /$'\n'}" -- "$value"))
+      mapfile -t COMPREPLY < <(compgen -W "$takes" -- "$value")
       COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
       COMPREPLY=("${COMPREPLY[@]#"$lead"}") ;;
     file) compopt -o default 2>/dev/null ;;
     directory) compopt -o dirnames 2>/dev/null ;;
     program)
-      if ((position == 0)); then COMPREPLY=($(compgen -c -- "$value")); else compopt -o default 2>/dev/null; fi ;;
+      if ((position == 0)); then mapfile -t COMPREPLY < <(compgen -c -- "$value"); else compopt -o default 2>/dev/null; fi ;;
   esac
 }
 

@@ -27,7 +27,8 @@ std::string action(const argument_shape& argument) {
     case value_kind::words:
       return fmt::format("({})", fmt::join(argument.words, " "));
     case value_kind::free:
-      return " ";
+      // A plain message would keep a flag that begins here from being completed.
+      return argument.positional ? "_guard \"^-*\" " + in_quotes(argument.metavar, ":\\") : " ";
     case value_kind::file:
       return "_files";
     case value_kind::directory:

@@ -49,8 +49,8 @@ TEST_CASE("what an argument takes is known by its name, or by its words") {
 
 TEST_CASE("shapes of the tree") {
   CHECK(commands().front().name.empty());
-  CHECK(argument("check", "--format").words == std::vector<std::string>{"text", "json"});
-  CHECK(argument("check", "--format").metavar == "FORMAT");
+  CHECK(argument("lint", "--fail-on").words == std::vector<std::string>{"low", "medium", "high", "never"});
+  CHECK(argument("lint", "--fail-on").metavar == "SEVERITY");
   CHECK(argument("check", "--phase").kind == value_kind::free);
   CHECK(argument("check", "--phase").repeats);
   CHECK(argument("check", "--policy").kind == value_kind::file);
