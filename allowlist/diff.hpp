@@ -115,6 +115,9 @@ struct policy_diff {
   bool is_empty() const noexcept;
 };
 
+/// "2027-03-31".
+std::string day_text(std::chrono::sys_days day);
+
 /// Compares two policies at `now` and on every later day on which a rule expires. Destinations are told apart
 /// by the names, prefixes, ports, schemes and days of both; each kind is decided once in both, by `decide`
 /// (and, for an address literal, `guard`). A phase's `audit` is reported as such; apart from it its rules

@@ -38,7 +38,4 @@ std::optional<direction> compare_methods(const std::vector<std::string>& before,
 std::optional<direction> compare_paths(const std::vector<std::string>& before,
                                        const std::vector<std::string>& after);
 
-/// "2027-03-31".
-std::string day_text(std::chrono::sys_days day);
-
 }  // namespace exeat::allowlist

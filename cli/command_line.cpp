@@ -76,6 +76,7 @@ int run_parsed(command_line& line) {
   if (name == "explain") return run_explain(line.explain);
   if (name == "lint") return run_lint(line.lint);
   if (name == "test") return run_test(line.test);
+  if (name == "diff") return run_diff(line.diff);
   if (name == "bundles") return run_bundles(line.bundles);
   if (name == "connect") return run_connect(line.connect);
   if (name == "report") return run_report(line.report);

@@ -24,6 +24,7 @@ command_line::command_line() {
   add_explain();
   add_lint();
   add_test();
+  add_diff();
   add_bundles();
   add_connect();
   add_report();
@@ -118,6 +119,26 @@ void command_line::add_test() {
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"text", "json", "markdown"}));
   s->add_flag("--require", test.require, "A policy without tests is an error");
+}
+
+void command_line::add_diff() {
+  auto* s = app.add_subcommand("diff",
+                               "Say what becomes reachable and what stops being reachable between two "
+                               "policies, by meaning; exit status "
+                               "0 no untrusted phase is widened, 1 one is, 2 error.");
+  s->add_option("OLD", diff.before, "The policy file as it was")->type_name("")->required();
+  s->add_option("NEW", diff.after, "The policy file as it is to be")->type_name("")->required();
+  s->add_option("--format", diff.format,
+                "text, markdown: for a comment on a pull request, or json: one object per line")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "markdown", "json"}));
+  s->add_option(
+       "--replay", diff.replay,
+       "Say which requests of this decision log the two answer differently, too; may be repeated; - for "
+       "standard input")
+      ->type_name("LOG")
+      ->allow_extra_args(false);
+  s->add_flag("--insecure-policy-file", diff.insecure_policy_file, insecure);
 }
 
 void command_line::add_bundles() {

@@ -23,6 +23,7 @@ struct command_line {
   explain_options explain;
   lint_options lint;
   test_options test;
+  diff_options diff;
   bundles_options bundles;
   connect_options connect;
   report_options report;
@@ -42,6 +43,7 @@ struct command_line {
   void add_explain();
   void add_lint();
   void add_test();
+  void add_diff();
   void add_bundles();
   void add_connect();
   void add_report();

@@ -61,6 +61,16 @@ struct lint_options {
 };
 int run_lint(const lint_options& options);
 
+/// `exeat diff`. 1 where an untrusted phase is wider in the new policy.
+struct diff_options {
+  std::string before;  ///< policy files
+  std::string after;
+  std::string format = "text";      ///< text, markdown, json (one object per line)
+  std::vector<std::string> replay;  ///< decision logs; "-": standard input
+  bool insecure_policy_file = false;
+};
+int run_diff(const diff_options& options);
+
 /// `exeat bundles [NAME]`. Defined in cli/bundles.cpp.
 struct bundles_options {
   std::string name;             ///< empty: a table of all
