@@ -33,6 +33,10 @@ bool is_wide(const rule& rule) {
   return !std::get<core::cidr>(rule.what).is_single();
 }
 
+bool is_wide_range(const core::cidr& prefix) {
+  return prefix.length < (prefix.base.is_v4() ? 24 : 64);
+}
+
 bool is_risky(risk risks) {
   return has(risks, risk::multi_tenant) || has(risks, risk::upload);
 }
@@ -105,7 +109,8 @@ class linter {
     const auto& rule = rules.front();  // its notes and dates are those of all
     const auto& phase = source_.phases[scope];
     const auto name = shown(rules, phase);
-    if (rule.reason.empty()) add(check_id::no_reason, rule.where, fmt::format("{} says no reason", name));
+    if (options_.require_reason && rule.reason.empty())
+      add(check_id::no_reason, rule.where, fmt::format("{} says no reason", name));
     if (options_.require_owner && rule.owner.empty())
       add(check_id::no_owner, rule.where, fmt::format("{} names no owner", name));
     if (rule.ports == port_set::any())
@@ -166,14 +171,17 @@ class linter {
     const bool unbounded = !first.terms || !first.terms->max_names;
     if (written && gravest != nullptr && gravest->tenants && is_wide(first) && unbounded)
       add(check_id::no_max_names, first.where, fmt::format("{} has no `max_names`", name));
+    const auto* prefix = std::get_if<core::cidr>(&first.what);
+    const bool range = prefix != nullptr && is_wide_range(*prefix);
     const bool suffix = written && gravest == nullptr && names_a_public_suffix(*pattern);
     const bool whole = written && gravest == nullptr && covers_a_whole_domain(*pattern);
     if (!first.accept_risk.empty()) {
-      if (gravest == nullptr && !suffix && !whole)
+      if (gravest == nullptr && !suffix && !whole && !range)
         add(check_id::needless_acceptance, first.where, fmt::format("{} says `accept_risk`", name));
       return;
     }
     if (!phase.untrusted) return;
+    if (range) add(check_id::wide_prefix, first.where, fmt::format("{} allows a whole range", name));
     if (suffix) add(check_id::public_suffix, first.where, fmt::format("{} names a public suffix", name));
     if (whole && unbounded)
       add(check_id::wide_wildcard, first.where,
@@ -251,10 +259,9 @@ class linter {
 
   void check_exception(const address_exception& exception) {
     const auto what = exception.prefix.to_string();
-    if (exception.reason.empty())
+    if (options_.require_reason && exception.reason.empty())
       add(check_id::no_reason, exception.where, fmt::format("the exception {} says no reason", what));
-    const unsigned narrowest = exception.prefix.base.is_v4() ? 24 : 64;
-    if (exception.prefix.length < narrowest)
+    if (is_wide_range(exception.prefix))
       add(check_id::wide_exception, exception.where, fmt::format("the exception {}", what));
   }
 

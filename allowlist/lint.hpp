@@ -43,6 +43,8 @@ struct lint_options {
   std::chrono::sys_seconds now;
   /// A rule that expires within so many days is reported; 0: none.
   std::chrono::days expires_within{30};
+  /// Allow rules and exceptions without a `reason` are reported.
+  bool require_reason = true;
   /// Allow rules without an `owner` are reported.
   bool require_owner = false;
 };

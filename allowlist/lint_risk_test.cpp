@@ -168,6 +168,15 @@ TEST_CASE("wildcards that are wide, and names that are suffixes") {
   CHECK(of_trusted(allow("co.uk")).empty());
 }
 
+TEST_CASE("ranges of addresses") {
+  CHECK(of("192.0.0.0/23") == found{"wide-prefix 4"});
+  CHECK(of("192.0.2.0/24").empty());
+  CHECK(of("2001:db8::/63") == found{"wide-prefix 4"});
+  CHECK(of("2001:db8::/64").empty());
+  CHECK(of({accepted(allow("192.0.0.0/23"))}).empty());
+  CHECK(of_trusted(allow("192.0.0.0/8")).empty());
+}
+
 TEST_CASE("a risk is accepted in words, where there is one") {
   CHECK(of({accepted(allow("github.com"))}).empty());
   CHECK(of({accepted(allow("raw.githubusercontent.com"))}).empty());

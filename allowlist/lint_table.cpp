@@ -72,6 +72,10 @@ constexpr lint_check table[]{
     {"wide-exception", high, "an address exception wider than /24 (IPv4) or /64 (IPv6)",
      "Whoever controls DNS of the named hosts reaches every machine of the range.",
      "Name the addresses that are needed, at best one by one."},
+    {"wide-prefix", medium,
+     "a `cidr` under `allow` wider than /24 (IPv4) or /64 (IPv6), in an untrusted phase",
+     "Every machine of the range is reachable by its address, whoever rents it tomorrow included.",
+     "Name the addresses that are needed, or the host by its name; else say `accept_risk: \"why\"`."},
     {"wide-wildcard", medium, "`**.` over a whole registered domain, in an untrusted phase",
      "Every name that the owner has or will have is reachable, forgotten ones that others can take over "
      "included.",

@@ -26,6 +26,7 @@ enum class check_id : std::uint8_t {
   tls_any,
   upload_sink,
   wide_exception,
+  wide_prefix,
   wide_wildcard,
   wider_than_trusted,
 };

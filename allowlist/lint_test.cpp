@@ -139,6 +139,8 @@ TEST_CASE("reasons, owners and tests that are missing") {
   };
   using multi = std::multiset<std::string>;
   CHECK(all(false, source) == multi{"no-reason 5", "no-reason 9", "no-tests 1"});
+  const auto p = compile(source).value();
+  CHECK(lint(p, {.now = now, .require_reason = false}).size() == 1);  // no-tests
   source.tests.push_back(
       {.phase = "agent", .url = {}, .to = to("a.com"), .rule = {}, .reason = {}, .where = {}});
   CHECK(all(true, source) == multi{"no-owner 5", "no-reason 5", "no-reason 9"});

@@ -33,7 +33,7 @@ command_line::command_line() {
   auto* docs = app.add_subcommand("docs", "Print a generated page of docs/reference.");
   docs->group("");
   docs->add_option("PAGE", page,
-                   "configuration, policy, reason-codes, command-line, bundles or builtin-policy")
+                   "configuration, policy, reason-codes, command-line, bundles, lint or builtin-policy")
       ->required();
   add_man();  // last: it knows the others by name
 }
@@ -67,9 +67,8 @@ void command_line::add_check() {
   s->add_option("--method", check.method, "The method of http URLs, for rules with `methods`; GET by default")
       ->type_name("METHOD");
   add_policy(s, check.policy);
-  auto* format =
-      s->add_option("--format", check.format, "text, markdown, or json: one object per line")
-          ->type_name("FORMAT");
+  auto* format = s->add_option("--format", check.format, "text, markdown, or json: one object per line")
+                     ->type_name("FORMAT");
   format->check(CLI::IsMember({"text", "json", "markdown"}));
   s->add_flag("--json", check_json, "The same as --format json")->excludes(format);
 }
@@ -108,6 +107,7 @@ void command_line::add_lint() {
                 "Report rules that expire so soon: 30d, which is the default, or 0 for none")
       ->type_name("TIME");
   s->add_flag("--require-owner", lint.require_owner, "Report allow rules without an owner");
+  s->add_flag("!--no-require-reason", lint.require_reason, "Do not report rules without a reason");
 }
 
 void command_line::add_test() {

@@ -57,9 +57,12 @@ struct lint_options {
   std::string format = "text";         ///< text, json (one object per line), markdown, sarif
   std::string fail_on = "high";        ///< low, medium, high, never: the least severity that ends with 1
   std::string expires_within = "30d";  ///< as core::parse_duration reads it
+  bool require_reason = true;
   bool require_owner = false;
 };
 int run_lint(const lint_options& options);
+/// docs/reference/lint.md.
+std::string lint_page();
 
 /// `exeat diff`. 1 where an untrusted phase is wider in the new policy.
 struct diff_options {

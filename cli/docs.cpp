@@ -5,6 +5,7 @@
 #include "cli/commands.hpp"
 #include "config/builtin_policy.hpp"
 #include "config/reference.hpp"
+#include "config/schema.hpp"
 #include "log/fields.hpp"
 #include "metrics/table.hpp"
 
@@ -21,16 +22,24 @@ int run_docs(const std::string& page) {
     fmt::print("{}", command_line_page());
   } else if (page == "bundles") {
     fmt::print("{}", bundles_page());
+  } else if (page == "lint") {
+    fmt::print("{}", lint_page());
   } else if (page == "log") {
     fmt::print("{}", log::log_reference());
   } else if (page == "metrics") {
     fmt::print("{}", metrics::metrics_reference());
+  } else if (page == "policy-schema") {
+    fmt::print("{}", config::policy_schema());
+  } else if (page == "policy-include-schema") {
+    fmt::print("{}", config::policy_include_schema());
+  } else if (page == "configuration-schema") {
+    fmt::print("{}", config::configuration_schema());
   } else if (page == "builtin-policy") {
     fmt::print("{}", config::builtin_policy_text());
   } else {
     fmt::print(stderr,
                "exeat docs: no page `{}`: configuration, policy, reason-codes, command-line, log, metrics, "
-               "bundles, builtin-policy\n",
+               "bundles, lint, builtin-policy, policy-schema, policy-include-schema, configuration-schema\n",
                config::printable(page));
     return exit_error;
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/markdown.hpp"
 #include "core/safe_text.hpp"
 #include "core/units.hpp"
 
@@ -51,16 +52,6 @@ void print_json(const std::vector<finding>& findings) {
   }
 }
 
-// A cell of a table, as code: no markup of the file's may take effect in a comment on a pull request.
-std::string cell(std::string_view text) {
-  std::string out = "`";
-  for (const char c : config::printable(text, 1000)) {
-    if (c == '|') out += '\\';
-    out += c == '`' ? '\'' : c;
-  }
-  return out + "`";
-}
-
 void print_markdown(const std::vector<finding>& findings) {
   if (findings.empty()) {
     fmt::print("`exeat lint`: nothing found\n");
@@ -70,7 +61,7 @@ void print_markdown(const std::vector<finding>& findings) {
   std::vector<const allowlist::lint_check*> seen;
   for (const auto& one : findings) {
     fmt::print("| {} | {} | {} | {} |\n", allowlist::to_string(one.check->severity),
-               cell(one.where.to_string()), one.check->code, cell(one.text));
+               code_span(one.where.to_string()), one.check->code, code_span(one.text, 1000));
     if (std::ranges::find(seen, one.check) == seen.end()) seen.push_back(one.check);
   }
   // Dangers and fixes are ours, and once each is enough.
@@ -178,6 +169,7 @@ int run_lint(const lint_options& options) {
   const auto findings =
       allowlist::lint(**policy, {.now = current_time(),
                                  .expires_within = std::chrono::ceil<std::chrono::days>(*within),
+                                 .require_reason = options.require_reason,
                                  .require_owner = options.require_owner});
   if (options.format == "sarif") {
     print_sarif(findings);
@@ -193,6 +185,24 @@ int run_lint(const lint_options& options) {
                        return one.check->severity >= *least;
                      });
   return fails ? exit_denied : exit_ok;
+}
+
+std::string lint_page() {
+  std::string out =
+      "# What `exeat lint` finds\n\n<!-- Written by `exeat docs`; a test fails when it is stale. Edit "
+      "allowlist/lint_table.cpp. -->\n\n"
+      "`--fail-on` takes a severity and ends with status 1 from it on; without it that is `high`. What a "
+      "`use` "
+      "brings in is one finding\nat most. What no policy can hold (a wildcard on a public suffix, `*`, rules "
+      "that contradict each other) is an error when the file\nis loaded, and no finding.\n\n"
+      "In an untrusted phase a host that a [bundle](bundles.md) tags `multi-tenant` or `upload` is an error, "
+      "written out or brought in by\n`use`, unless the rule says `accept_risk: \"why\"`.\n\n"
+      "| code | severity | what | danger | fix |\n|---|---|---|---|---|\n";
+  for (const auto& check : allowlist::lint_checks()) {
+    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", check.code, allowlist::to_string(check.severity),
+                       check.title, check.danger, check.fix);
+  }
+  return out;
 }
 
 }  // namespace exeat::cli

@@ -83,3 +83,15 @@ def test_markdown_carries_no_markup_of_the_files_author(lint):
     done = lint("{host: '*.blob.core.windows.net', reason: '| x | `y` @team <img src=z>'}", flags=("--format", "markdown"))
     assert "<img" not in done.stdout and "@team" not in done.stdout
     assert all(line.count("|") == 5 for line in done.stdout.splitlines() if line.startswith("|"))
+
+
+def test_reasons_need_not_be_asked_for(lint):
+    assert codes(lint("{host: a.example}")) == [("no-reason", "low", 6)]
+    assert codes(lint("{host: a.example}", flags=("--format", "json", "--no-require-reason"))) == []
+
+
+def test_the_reference_has_every_code(lint):
+    page = run_exeat("docs", "lint").stdout
+    sarif = json.loads(lint("{host: a.example}", flags=("--format", "sarif")).stdout)
+    rules = sarif["runs"][0]["tool"]["driver"]["rules"]
+    assert len(rules) > 20 and all(f"| `{rule['id']}` |" in page for rule in rules)
