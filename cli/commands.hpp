@@ -31,7 +31,7 @@ struct check_options {
   std::string method = "GET";       ///< of the http URLs
   std::vector<std::string> phases;  ///< empty: all
   std::vector<std::string> urls;    ///< "-": one per line from standard input
-  std::string format = "text";  ///< text, markdown, json (one object per line)
+  std::string format = "text";      ///< text, markdown, json (one object per line)
 };
 int run_check(const check_options& options);
 
