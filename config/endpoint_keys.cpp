@@ -65,38 +65,55 @@ void read_allowed_hosts(endpoint_draft& into, const node& value, error_list& err
   }
 }
 
-constexpr key_row<endpoint_draft> address_row{"address", "ADDRESS:PORT", "one of `address` and `unix`",
+constexpr value_schema tcp_address{
+    .json = R"({"type":"string","pattern":"^([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]+$"})"};
+constexpr value_schema socket_path{.json = R"({"$ref":"#/$defs/path"})"};
+// YAML 1.2 reads 0660 as the number 660.
+constexpr value_schema octal_mode{
+    .json =
+        R"({"anyOf":[{"type":"string","pattern":"^0?[0-7]{3}$"},{"type":"integer","minimum":0,"maximum":777}]})",
+    .beside = R"({"required":["unix"]})"};
+constexpr value_schema host_names{.json = R"({"type":"array","items":{"$ref":"#/$defs/host_name"}})"};
+
+constexpr key_row<endpoint_draft> address_row{"address",
+                                              tcp_address,
+                                              "ADDRESS:PORT",
+                                              "one of `address` and `unix`",
                                               "An IP address (IPv6 in brackets) and a port; port 0 lets the "
                                               "kernel choose one, which the ready line shows.",
                                               read_address};
-constexpr key_row<endpoint_draft> socket_row{"unix", "path", "one of `address` and `unix`",
+constexpr key_row<endpoint_draft> socket_row{"unix",
+                                             socket_path,
+                                             "path",
+                                             "one of `address` and `unix`",
                                              "A unix socket. Most clients need `exeat connect` to reach one.",
                                              read_socket};
-constexpr key_row<endpoint_draft> mode_row{"mode", "octal digits", "\"0600\"", "The mode of the unix socket.",
-                                           read_mode};
+constexpr key_row<endpoint_draft> mode_row{
+    "mode", octal_mode, "octal digits", "\"0600\"", "The mode of the unix socket.", read_mode};
 
 constexpr key_row<endpoint_draft> listener_table[]{
     address_row,
     socket_row,
     mode_row,
-    {"phase", "phase", "required", "The phase of policy.yaml that holds for whoever connects here.",
-     read_phase}};
+    {"phase", schema::phase_name.must(), "phase", "required",
+     "The phase of policy.yaml that holds for whoever connects here.", read_phase}};
 constexpr key_row<endpoint_draft> admin_table[]{
     address_row,
     socket_row,
     mode_row,
-    {"reload_token_file", "path", "none",
+    {"reload_token_file", schema::path, "path", "none",
      "A file with the bearer token (16 characters or more) that `POST /-/reload` wants here. Without it, "
      "only the control socket reloads.",
      read_token_file},
-    {"allowed_hosts", "list of names", "none",
+    {"allowed_hosts", host_names, "list of names", "none",
      "Names under which clients may ask here (`Host`), besides localhost and IP addresses. A request under "
      "any "
      "other name is refused with 421, so that a web page whose name was pointed at this address reads "
      "nothing.",
      read_allowed_hosts}};
 constexpr key_row<endpoint_draft> control_table[]{
-    {"unix", "path", "required", "The socket that `POST /-/reload` and the subcommands use.", read_socket},
+    {"unix", socket_path.must(), "path", "required",
+     "The socket that `POST /-/reload` and the subcommands use.", read_socket},
     mode_row};
 
 // The endpoint that a draft names; reports where it names none or two.

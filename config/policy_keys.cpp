@@ -22,6 +22,46 @@ constexpr std::array<std::string_view, 2> mode_words{"enforce", "audit"};
 constexpr std::array<std::string_view, 2> hint_words{"code", "full"};
 constexpr std::array<std::string_view, 3> expect_words{"allow", "deny", "would_deny"};
 
+// What a policy and the guard of literals can answer a test; the rest needs a real request.
+constexpr auto can_be_tested = [] {
+  using core::reason;
+  return std::array{reason::allowed,
+                    reason::no_rule,
+                    reason::deny_rule,
+                    reason::rule_expired,
+                    reason::port_not_allowed,
+                    reason::scheme_not_allowed,
+                    reason::ip_literal,
+                    reason::address_forbidden,
+                    reason::address_denied,
+                    reason::http_only,
+                    reason::method_not_allowed,
+                    reason::path_not_allowed};
+}();
+const auto tested_codes = [] {
+  std::array<std::string_view, can_be_tested.size()> codes;
+  std::ranges::transform(can_be_tested, codes.begin(), core::code_of);
+  return codes;
+}();
+
+// Lists of maps, each of which is a table below or in config/rule_keys.cpp.
+constexpr value_schema rules_to_allow{.json = R"({"type":"array","items":{"$ref":"#/$defs/allow"}})"};
+constexpr value_schema rules_to_deny{.json = R"({"type":"array","items":{"$ref":"#/$defs/deny"}})"};
+constexpr value_schema exception_list{.json = R"({"type":"array","items":{"$ref":"#/$defs/exception"}})"};
+constexpr value_schema test_list{.json = R"({"type":"array","items":{"$ref":"#/$defs/test"}})"};
+constexpr value_schema phase_map{
+    .json =
+        R"({"type":"object","propertyNames":{"$ref":"#/$defs/phase_name"},"additionalProperties":{"$ref":"#/$defs/phase"},"minProperties":1,"maxProperties":1000})",
+    .required = true};
+constexpr value_schema included_phase_map{
+    .json =
+        R"({"type":"object","propertyNames":{"$ref":"#/$defs/phase_name"},"additionalProperties":{"$ref":"#/$defs/phase"},"maxProperties":1000})"};
+constexpr value_schema include_list{
+    .json =
+        R"({"anyOf":[{"$ref":"#/$defs/path"},{"type":"array","items":{"$ref":"#/$defs/path"},"maxItems":100}]})"};
+constexpr value_schema test_url{.json = R"({"type":"string","minLength":1,"maxLength":1000})",
+                                .required = true};
+
 constexpr std::string_view note_fallback = "none";
 constexpr std::size_t max_text = 1000;
 
@@ -34,7 +74,8 @@ template <auto Inner>
 constexpr auto text_of_test = text_into<test_draft, &test_draft::test, Inner>;
 
 constexpr key_row<exception_draft> exception_table[]{
-    {"cidr", "prefix", "required", "The special-purpose addresses that may be dialled. Keep it narrow.",
+    {"cidr", schema::prefix.must(), "prefix", "required",
+     "The special-purpose addresses that may be dialled. Keep it narrow.",
      [](exception_draft& d, const node& v, error_list& e) {
        d.cidr = &v;
        if (const auto prefix = read_cidr(v, e)) {
@@ -42,7 +83,7 @@ constexpr key_row<exception_draft> exception_table[]{
          d.cidr_valid = true;
        }
      }},
-    {"hosts", "list of host patterns", "none", "The names that may resolve into the prefix.",
+    {"hosts", schema::hosts, "list of host patterns", "none", "The names that may resolve into the prefix.",
      [](exception_draft& d, const node& v, error_list& e) {
        d.hosts_written = true;
        if (v.kind != node_kind::sequence || v.items.empty()) {
@@ -52,51 +93,51 @@ constexpr key_row<exception_draft> exception_table[]{
          if (const auto host = read_host(item, false, e)) d.exception.hosts.push_back(*host);
        }
      }},
-    {"literal", "true or false", "false",
+    {"literal", schema::flag, "true or false", "false",
      "The prefix may also be asked for as an IP address (a `cidr` rule must allow it besides).",
      [](exception_draft& d, const node& v, error_list& e) {
        if (const auto flag = read_bool(v, e)) d.exception.literal = *flag;
      }},
-    {"reason", "text", note_fallback, "Why the exception is there.",
+    {"reason", schema::text, "text", note_fallback, "Why the exception is there.",
      text_into<exception_draft, &exception_draft::exception, &allowlist::address_exception::reason>},
 };
 
 constexpr key_row<allowlist::phase> phase_table[]{
-    {"untrusted", "true or false", "true",
+    {"untrusted", schema::flag, "true or false", "true",
      "Whether what runs in the phase may be hostile. Sets the defaults of `hints` and `ech`.",
      [](allowlist::phase& p, const node& v, error_list& e) {
        if (const auto flag = read_bool(v, e)) p.untrusted = *flag;
      }},
-    {"mode", "enforce or audit", "enforce",
+    {"mode", one_of(mode_words), "enforce or audit", "enforce",
      "`audit` lets everything through and logs what would have been refused as `would_deny`.",
      [](allowlist::phase& p, const node& v, error_list& e) {
        if (const auto mode = read_choice<allowlist::phase_mode>(v, mode_words, e)) p.mode = *mode;
      }},
-    {"hints", "code or full", "code; full where untrusted: false",
+    {"hints", one_of(hint_words), "code or full", "code; full where untrusted: false",
      "How much a refusal tells the client: reason code and decision id, or the rule to ask for as well.",
      [](allowlist::phase& p, const node& v, error_list& e) {
        p.hints = read_choice<allowlist::hint_level>(v, hint_words, e);
      }},
-    {"ech", "refuse or allow", "refuse; allow where untrusted: false",
+    {"ech", one_of(ech_words), "refuse or allow", "refuse; allow where untrusted: false",
      "Whether a ClientHello may carry Encrypted ClientHello, which hides the true server name.",
      [](allowlist::phase& p, const node& v, error_list& e) {
        p.ech = read_choice<allowlist::ech_mode>(v, ech_words, e);
      }},
-    {"upload_limit", "size", "no limit",
+    {"upload_limit", schema::limit, "size", "no limit",
      "As of a rule, over all that the phase sends. The rule's limit holds besides.",
      [](allowlist::phase& p, const node& v, error_list& e) { read_limit(p.limits.upload, v, e); }},
-    {"download_limit", "size", "no limit", "The same for what it receives.",
+    {"download_limit", schema::limit, "size", "no limit", "The same for what it receives.",
      [](allowlist::phase& p, const node& v, error_list& e) { read_limit(p.limits.download, v, e); }},
-    {"final", "true or false", "false", "No included file may add rules to the phase.",
+    {"final", schema::flag, "true or false", "false", "No included file may add rules to the phase.",
      [](allowlist::phase& p, const node& v, error_list& e) {
        if (const auto flag = read_bool(v, e)) p.final = *flag;
      }},
-    {"allow", "list of rules", "none", "What the phase may reach; nothing else.",
+    {"allow", rules_to_allow, "list of rules", "none", "What the phase may reach; nothing else.",
      [](allowlist::phase& p, const node& v, error_list& e) { p.allow = read_rules(v, rule_list::allow, e); }},
 };
 
 constexpr key_row<allowlist::phase> included_phase_table[]{
-    {"allow", "list of rules", "none",
+    {"allow", rules_to_allow, "list of rules", "none",
      "Added to what the base allows in the phase. Not `tls: any`, not `ech: allow`.",
      [](allowlist::phase& p, const node& v, error_list& e) {
        p.allow = read_rules(v, rule_list::included_allow, e);
@@ -134,47 +175,32 @@ void read_test_url(test_draft& into, const node& value, error_list& errors) {
 }
 
 void read_test_reason(test_draft& into, const node& value, error_list& errors) {
-  // What a policy and the guard of literals can answer; the rest needs a real request.
-  using core::reason;
-  constexpr std::array can_be_tested{reason::allowed,
-                                     reason::no_rule,
-                                     reason::deny_rule,
-                                     reason::rule_expired,
-                                     reason::port_not_allowed,
-                                     reason::scheme_not_allowed,
-                                     reason::ip_literal,
-                                     reason::address_forbidden,
-                                     reason::address_denied,
-                                     reason::http_only,
-                                     reason::method_not_allowed,
-                                     reason::path_not_allowed};
-  std::array<std::string_view, can_be_tested.size()> codes;
-  std::ranges::transform(can_be_tested, codes.begin(), core::code_of);
-  if (const auto index = read_word(value, codes, errors)) into.test.reason = can_be_tested[*index];
+  if (const auto index = read_word(value, tested_codes, errors)) into.test.reason = can_be_tested[*index];
 }
 
 constexpr key_row<test_draft> test_table[]{
-    {"phase", "phase", "required", "The phase that asks.",
+    {"phase", schema::phase_name.must(), "phase", "required", "The phase that asks.",
      [](test_draft& d, const node& v, error_list& e) {
        d.phase = &v;
        if (auto name = read_text(v, "a phase", max_text, e)) d.test.phase = std::move(*name);
      }},
-    {"url", "URL", "required",
+    {"url", test_url, "URL", "required",
      "What it asks for, as `exeat check` takes it: `https://HOST[:PORT]/`, `http://HOST[:PORT]/` or "
      "`HOST:PORT`. The path counts where a rule has `paths`. Names are not looked up.",
      read_test_url},
-    {"method", "method", "GET", "The method of an http URL, for rules with `methods`.",
+    {"method", schema::text, "method", "GET", "The method of an http URL, for rules with `methods`.",
      text_of_test<&allowlist::policy_test::method>},
-    {"expect", "allow, deny or would_deny", "required",
+    {"expect", one_of(expect_words).must(), "allow, deny or would_deny", "required",
      "`would_deny`: refused by the rules, let through because the phase is in `audit`.",
      [](test_draft& d, const node& v, error_list& e) {
        d.expect = &v;
        if (const auto word = read_choice<allowlist::expectation>(v, expect_words, e)) d.test.expect = *word;
      }},
-    {"rule", "rule id", "any", "The rule that must govern, as `exeat check` names it: `agent/*.x.com:443`.",
+    {"rule", schema::text, "rule id", "any",
+     "The rule that must govern, as `exeat check` names it: `agent/*.x.com:443`.",
      text_of_test<&allowlist::policy_test::rule>},
-    {"reason", "reason code", "any", "The reason that must come out, such as `port-not-allowed`.",
-     read_test_reason},
+    {"reason", one_of(tested_codes), "reason code", "any",
+     "The reason that must come out, such as `port-not-allowed`.", read_test_reason},
 };
 
 bool is_phase_name(std::string_view name) {
@@ -224,49 +250,51 @@ void read_include(allowlist::policy_source& into, const node& value, error_list&
 }
 
 constexpr key_row<allowlist::policy_source> policy_table[]{
-    {"version", "1", "required", "The version of the language.",
+    {"version", schema::version, "1", "required", "The version of the language.",
      [](allowlist::policy_source&, const node&, error_list&) {}},
-    {"phases", "map of phases", "required",
+    {"phases", phase_map, "map of phases", "required",
      "By name (`[a-z][a-z0-9-]*`): what each phase may reach. A listener of exeat.yaml names its phase.",
      [](allowlist::policy_source& s, const node& v, error_list& e) {
        s.phases = read_phase_map(v, phase_table, unsupported_keys(), e);
      }},
-    {"deny", "list of rules", "none", "What no phase may reach. Beats every `allow`; order never matters.",
+    {"deny", rules_to_deny, "list of rules", "none",
+     "What no phase may reach. Beats every `allow`; order never matters.",
      [](allowlist::policy_source& s, const node& v, error_list& e) {
        s.deny = read_rules(v, rule_list::deny, e);
      }},
-    {"addresses", "list of exceptions", "none",
+    {"addresses", exception_list, "list of exceptions", "none",
      "Which names may resolve to special-purpose (private, loopback, link-local, ...) addresses. Without an "
      "entry none may.",
      [](allowlist::policy_source& s, const node& v, error_list& e) { s.addresses = read_exceptions(v, e); }},
-    {"tests", "list of tests", "none",
+    {"tests", test_list, "list of tests", "none",
      "Requests and the answers that they must get. Run by `exeat test`; `serve` checks that they are "
      "well-formed and does nothing else with them.",
      [](allowlist::policy_source& s, const node& v, error_list& e) { s.tests = read_tests(v, e); }},
-    {"include", "path or list", "none",
+    {"include", include_list, "path or list", "none",
      "Files that add to this one, relative to it: `include: [team.yaml, policy.d/]`. A path that ends in a "
      "slash stands for every `*.yaml` right in that directory. What is included may hold only `allow` rules "
      "of phases that stand here, `deny` and `tests`.",
      read_include},
-    {"upload_limit", "size", "no limit",
+    {"upload_limit", schema::limit, "size", "no limit",
      "As of a rule, over all phases of a job. Those of rule and phase hold besides.",
      [](allowlist::policy_source& s, const node& v, error_list& e) { read_limit(s.limits.upload, v, e); }},
-    {"download_limit", "size", "no limit", "The same for what the job receives.",
+    {"download_limit", schema::limit, "size", "no limit", "The same for what the job receives.",
      [](allowlist::policy_source& s, const node& v, error_list& e) { read_limit(s.limits.download, v, e); }},
 };
 
 constexpr key_row<allowlist::policy_source> included_table[]{
-    {"version", "1", "required", "The version of the language.",
+    {"version", schema::version, "1", "required", "The version of the language.",
      [](allowlist::policy_source&, const node&, error_list&) {}},
-    {"phases", "map of phases", "none", "Phases of the base policy, each with what is added to its `allow`.",
+    {"phases", included_phase_map, "map of phases", "none",
+     "Phases of the base policy, each with what is added to its `allow`.",
      [](allowlist::policy_source& s, const node& v, error_list& e) {
        s.phases = read_phase_map(v, included_phase_table, not_in_included_phase, e);
      }},
-    {"deny", "list of rules", "none", "What no phase may reach, besides what the base denies.",
+    {"deny", rules_to_deny, "list of rules", "none", "What no phase may reach, besides what the base denies.",
      [](allowlist::policy_source& s, const node& v, error_list& e) {
        s.deny = read_rules(v, rule_list::included_deny, e);
      }},
-    {"tests", "list of tests", "none", "As in the base policy; they see the whole.",
+    {"tests", test_list, "list of tests", "none", "As in the base policy; they see the whole.",
      [](allowlist::policy_source& s, const node& v, error_list& e) { s.tests = read_tests(v, e); }},
 };
 

@@ -148,13 +148,39 @@ void read_paths(rule_draft& into, const node& value, error_list& errors) {
   sort_once(into.terms.paths);
 }
 
+// What `finish` below asks of the rule besides, as far as a schema can say it.
+constexpr std::string_view beside_host = R"({"required":["host"]})";
+constexpr std::string_view beside_wildcard =
+    R"({"required":["host"],"properties":{"host":{"pattern":"^\\*"}}})";
+constexpr std::string_view http_only =
+    R"({"required":["ports"],"properties":{"tls":false,"ech":false,"ports":{"not":{"anyOf":[{"enum":[443,"443","any"]},{"type":"array","contains":{"enum":[443,"443"]}}]}}}})";
+constexpr value_schema method_list{
+    .json =
+        R"({"anyOf":[{"$ref":"#/$defs/method"},{"type":"array","items":{"$ref":"#/$defs/method"},"minItems":1}]})",
+    .beside = http_only};
+constexpr value_schema path_list{
+    .json =
+        R"({"anyOf":[{"$ref":"#/$defs/path_pattern"},{"type":"array","items":{"$ref":"#/$defs/path_pattern"},"minItems":1}]})",
+    .beside = http_only};
+constexpr value_schema name_budget{
+    .json =
+        R"({"anyOf":[{"type":"integer","minimum":1,"maximum":1000000},{"type":"string","pattern":"^[0-9]+$"}]})",
+    .beside = beside_wildcard};
+constexpr value_schema bundle_name{.json = R"({"$ref":"#/$defs/bundle"})", .required = true};
+
 constexpr key_row<rule_draft> host_row{
-    "host", "host pattern", "one of `host` and `cidr`",
+    "host",
+    schema::host,
+    "host pattern",
+    "one of `host` and `cidr`",
     "`x.com`: that name and nothing else. `*.x.com`: exactly one label in front. `**.x.com`: one or more "
     "labels "
     "in front. Neither wildcard covers `x.com` itself. An IP address never matches a `host`.",
     read_rule_host};
-constexpr key_row<rule_draft> apex_row{"apex", "true or false", "false",
+constexpr key_row<rule_draft> apex_row{"apex",
+                                       schema::flag.with(beside_wildcard),
+                                       "true or false",
+                                       "false",
                                        "Beside a wildcard: the bare name without a label in front as well.",
                                        read_rule_apex};
 constexpr std::string_view note_fallback = "none";
@@ -166,40 +192,41 @@ constexpr std::string_view expires_doc =
 
 constexpr key_row<rule_draft> allow_table[]{
     host_row,
-    {"cidr", "prefix", "one of `host` and `cidr`",
+    {"cidr", schema::prefix, "prefix", "one of `host` and `cidr`",
      "Admits IP addresses that are asked for as such, never names that resolve into it. A special-purpose "
      "address needs an entry under `addresses` with `literal: true` besides.",
      read_rule_cidr},
     apex_row,
-    {"ports", "port, range, list or any", "443",
+    {"ports", schema::ports, "port, range, list or any", "443",
      "A number, a range `\"8000-8100\"`, a list of both, or `any`. Plain HTTP needs its port written down.",
      read_rule_ports},
-    {"tls", "require or any", "require",
+    {"tls", one_of(tls_words).in_included(R"({"const":"require"})"), "require or any", "require",
      "`require`: a CONNECT tunnel carries TLS whose server name is the CONNECT host. `any`: nobody looks "
      "inside (SSH, a database).",
      [](rule_draft& d, const node& v, error_list& e) {
        d.tls = &v;
        if (const auto mode = read_choice<allowlist::tls_mode>(v, tls_words, e)) d.rule.tls = *mode;
      }},
-    {"ech", "refuse or allow", "as the phase says",
+    {"ech", one_of(ech_words).in_included(R"({"const":"refuse"})"), "refuse or allow", "as the phase says",
      "Whether a ClientHello may carry Encrypted ClientHello, which hides the true server name.",
      [](rule_draft& d, const node& v, error_list& e) {
        d.ech = &v;
        d.rule.ech = read_choice<allowlist::ech_mode>(v, ech_words, e);
      }},
-    {"methods", "method or list", "any",
+    {"methods", method_list, "method or list", "any",
      "The methods of plain HTTP that pass: `[GET, HEAD]`. A rule with `methods` or `paths` is for plain HTTP "
      "alone: it opens no tunnel, and its `ports` must be written without 443.",
      read_methods},
-    {"paths", "path or list", "any",
+    {"paths", path_list, "path or list", "any",
      "The paths of plain HTTP that pass, without their query: `/a` is that path, `*` a whole segment, "
      "`/a/**` all under `/a/`. A path that can be read in more than one way (`..`, `//`, needless escapes) "
      "never passes.",
      read_paths},
-    {"resolve_in", "prefix or list", "any address that the guard lets through",
+    {"resolve_in", schema::prefixes.with(beside_host), "prefix or list",
+     "any address that the guard lets through",
      "Every address that the name resolves to must lie in one of these prefixes, on top of the guard.",
      read_resolve_in},
-    {"max_names", "number", "no limit",
+    {"max_names", name_budget, "number", "no limit",
      "Beside a wildcard: how many distinct names it may be used for, per job. Counted before a name is "
      "looked up.",
      [](rule_draft& d, const node& v, error_list& e) {
@@ -208,55 +235,67 @@ constexpr key_row<rule_draft> allow_table[]{
        if (const auto count = read_count(v, 1, most, e))
          d.terms.max_names = static_cast<std::uint32_t>(*count);
      }},
-    {"upload_limit", "size", "no limit", upload_limit_doc,
+    {"upload_limit", schema::limit, "size", "no limit", upload_limit_doc,
      [](rule_draft& d, const node& v, error_list& e) { read_limit(d.terms.limits.upload, v, e); }},
-    {"download_limit", "size", "no limit", download_limit_doc,
+    {"download_limit", schema::limit, "size", "no limit", download_limit_doc,
      [](rule_draft& d, const node& v, error_list& e) { read_limit(d.terms.limits.download, v, e); }},
-    {"reason", "text", note_fallback, "Why the rule is there.", text_of_rule<&allowlist::rule::reason>},
-    {"owner", "text", note_fallback, "Who answers for it.", text_of_rule<&allowlist::rule::owner>},
-    {"ticket", "text", note_fallback, "Where it was decided.", text_of_rule<&allowlist::rule::ticket>},
-    {"accept_risk", "text", note_fallback, risk_doc, text_of_rule<&allowlist::rule::accept_risk>},
-    {"expires", "date", "never", expires_doc,
+    {"reason", schema::text, "text", note_fallback, "Why the rule is there.",
+     text_of_rule<&allowlist::rule::reason>},
+    {"owner", schema::text, "text", note_fallback, "Who answers for it.",
+     text_of_rule<&allowlist::rule::owner>},
+    {"ticket", schema::text, "text", note_fallback, "Where it was decided.",
+     text_of_rule<&allowlist::rule::ticket>},
+    {"accept_risk", schema::text, "text", note_fallback, risk_doc,
+     text_of_rule<&allowlist::rule::accept_risk>},
+    {"expires", schema::date, "date", "never", expires_doc,
      [](rule_draft& d, const node& v, error_list& e) { d.rule.expires = read_date(v, e); }},
 };
 
 constexpr key_row<use_draft> use_table[]{
-    {"use", "bundle", "required",
+    {"use", bundle_name, "bundle", "required",
      "Every host of the bundle (`exeat bundles NAME` lists them). A rule that is written out for the same "
      "host governs before the bundle's.",
      [](use_draft& d, const node& v, error_list& e) {
        d.name = &v;
        if (auto name = read_text(v, "a bundle", 64, e)) d.bundle = std::move(*name);
      }},
-    {"reason", "text", "each host's own", "Why it is there.", text_of_use<&allowlist::rule::reason>},
-    {"owner", "text", note_fallback, "Who answers for it.", text_of_use<&allowlist::rule::owner>},
-    {"ticket", "text", note_fallback, "Where it was decided.", text_of_use<&allowlist::rule::ticket>},
-    {"accept_risk", "text", note_fallback, risk_doc, text_of_use<&allowlist::rule::accept_risk>},
-    {"expires", "date", "never", expires_doc,
+    {"reason", schema::text, "text", "each host's own", "Why it is there.",
+     text_of_use<&allowlist::rule::reason>},
+    {"owner", schema::text, "text", note_fallback, "Who answers for it.",
+     text_of_use<&allowlist::rule::owner>},
+    {"ticket", schema::text, "text", note_fallback, "Where it was decided.",
+     text_of_use<&allowlist::rule::ticket>},
+    {"accept_risk", schema::text, "text", note_fallback, risk_doc,
+     text_of_use<&allowlist::rule::accept_risk>},
+    {"expires", schema::date, "date", "never", expires_doc,
      [](use_draft& d, const node& v, error_list& e) { d.notes.expires = read_date(v, e); }},
-    {"upload_limit", "size", "no limit", "As of a rule, for each host of the bundle.",
+    {"upload_limit", schema::limit, "size", "no limit", "As of a rule, for each host of the bundle.",
      [](use_draft& d, const node& v, error_list& e) { read_limit(d.limits.upload, v, e); }},
-    {"download_limit", "size", "no limit", "As of a rule, for each host of the bundle.",
+    {"download_limit", schema::limit, "size", "no limit", "As of a rule, for each host of the bundle.",
      [](use_draft& d, const node& v, error_list& e) { read_limit(d.limits.download, v, e); }},
 };
 
 constexpr key_row<rule_draft> deny_table[]{
     host_row,
-    {"cidr", "prefix", "one of `host` and `cidr`",
+    {"cidr", schema::prefix, "prefix", "one of `host` and `cidr`",
      "Refuses the addresses in it, asked for as such or as what a name resolves to, whatever the name.",
      read_rule_cidr},
     apex_row,
-    {"ports", "port, range, list or any", "any", "The ports that are refused.", read_rule_ports},
-    {"final", "true or false", "false",
+    {"ports", schema::ports, "port, range, list or any", "any", "The ports that are refused.",
+     read_rule_ports},
+    {"final", schema::flag.in_included("false"), "true or false", "false",
      "An included file that allows what this refuses is an error instead of being of no effect. In the base "
      "policy only.",
      [](rule_draft& d, const node& v, error_list& e) {
        d.final = &v;
        if (const auto flag = read_bool(v, e)) d.rule.final = *flag;
      }},
-    {"reason", "text", note_fallback, "Why the rule is there.", text_of_rule<&allowlist::rule::reason>},
-    {"owner", "text", note_fallback, "Who answers for it.", text_of_rule<&allowlist::rule::owner>},
-    {"ticket", "text", note_fallback, "Where it was decided.", text_of_rule<&allowlist::rule::ticket>},
+    {"reason", schema::text, "text", note_fallback, "Why the rule is there.",
+     text_of_rule<&allowlist::rule::reason>},
+    {"owner", schema::text, "text", note_fallback, "Who answers for it.",
+     text_of_rule<&allowlist::rule::owner>},
+    {"ticket", schema::text, "text", note_fallback, "Where it was decided.",
+     text_of_rule<&allowlist::rule::ticket>},
 };
 
 void keep_terms(allowlist::rule& rule, allowlist::rule_terms terms) {

@@ -21,6 +21,13 @@ constexpr std::array<std::string_view, 3> format_words{"auto", "json", "text"};
 constexpr std::array<std::string_view, 2> resolver_words{"c-ares", "system"};
 constexpr std::array<std::string_view, 2> tighten_words{"keep", "cut"};
 
+// A number may stand in quotes, with what the pattern lets stand behind it.
+std::string number_schema(std::uint64_t min, std::uint64_t max, std::string_view pattern) {
+  return fmt::format(
+      R"({{"anyOf":[{{"type":"integer","minimum":{},"maximum":{}}},{{"type":"string","pattern":"{}"}}]}})",
+      min, max, pattern);
+}
+
 // Names a member for reading and for writing.
 #define EXEAT_AT(member) [](auto& s) -> auto& { return s.member; }
 
@@ -28,6 +35,7 @@ template <auto At, std::int64_t Min, std::int64_t Max, bool Zero = false>
 setting_row duration(std::string_view path, std::string_view doc) {
   using ms = std::chrono::milliseconds;
   return {path,
+          fmt::format(R"({{"$ref":"#/$defs/duration{}"}})", Zero ? "_or_0" : ""),
           fmt::format("duration, {} to {}{}", core::to_string(ms(Min)), core::to_string(ms(Max)),
                       Zero ? ", or 0" : ""),
           doc,
@@ -39,7 +47,10 @@ setting_row duration(std::string_view path, std::string_view doc) {
 
 template <auto At, std::uint64_t Min, std::uint64_t Max>
 setting_row count(std::string_view path, std::string_view doc) {
-  return {path, fmt::format("number, {} to {}", Min, Max), doc,
+  return {path,
+          number_schema(Min, Max, "^[0-9]+$"),
+          fmt::format("number, {} to {}", Min, Max),
+          doc,
           [](settings_draft& d, const node& v, error_list& e) {
             if (const auto value = read_count(v, Min, Max, e))
               At(d.settings) = static_cast<std::uint32_t>(*value);
@@ -50,6 +61,7 @@ setting_row count(std::string_view path, std::string_view doc) {
 template <auto At, std::uint64_t Min, std::uint64_t Max, bool Zero = false>
 setting_row size(std::string_view path, std::string_view doc) {
   return {path,
+          number_schema(Zero ? 0 : Min, Max, "^[0-9]+(kB|MB|GB|KiB|MiB|GiB)?$"),
           fmt::format("size, {} to {}{}", core::size_to_string(Min), core::size_to_string(Max),
                       Zero ? ", or 0" : ""),
           doc,
@@ -63,7 +75,10 @@ setting_row size(std::string_view path, std::string_view doc) {
 
 template <auto At>
 setting_row flag(std::string_view path, std::string_view doc) {
-  return {path, "true or false", doc,
+  return {path,
+          std::string(schema::flag.json),
+          "true or false",
+          doc,
           [](settings_draft& d, const node& v, error_list& e) {
             if (const auto value = read_bool(v, e)) At(d.settings) = *value;
           },
@@ -74,7 +89,10 @@ template <auto At, const auto& Words>
 setting_row choice(std::string_view path, std::string_view doc) {
   std::string type;
   for (const auto word : Words) type += (type.empty() ? "" : " or ") + std::string(word);
-  return {path, type, doc,
+  return {path,
+          to_json(one_of(Words)),
+          type,
+          doc,
           [](settings_draft& d, const node& v, error_list& e) {
             using target = std::remove_cvref_t<decltype(At(d.settings))>;
             if (const auto value = read_choice<target>(v, Words, e)) At(d.settings) = *value;
@@ -84,7 +102,10 @@ setting_row choice(std::string_view path, std::string_view doc) {
 
 template <auto At>
 setting_row path(std::string_view key, std::string_view doc, std::string (*show)(const settings&)) {
-  return {key, "path", doc,
+  return {key,
+          std::string(schema::path.json),
+          "path",
+          doc,
           [](settings_draft& d, const node& v, error_list& e) {
             if (const auto value = read_text(v, "a path", 4095, e))
               At(d.settings) = resolve_path(*value, d.directory);
@@ -137,12 +158,13 @@ void read_via(settings_draft& into, const node& value, error_list& errors) {
 
 std::vector<setting_row> make_rows() {
   return {
-      {"version", "1", "The version of this file's language; required.",
+      {"version", std::string(schema::version.json), "1", "The version of this file's language; required.",
        [](settings_draft&, const node&, error_list&) {},
        [](const settings&) -> std::string { return "required"; }},
       path<EXEAT_AT(policy)>("policy", "The policy file.",
                              [](const settings&) -> std::string { return "the built-in policy"; }),
-      {"listeners", "list of listeners",
+      {"listeners", R"({"type":"array","items":{"$ref":"#/$defs/listener"},"minItems":1})",
+       "list of listeners",
        "Where clients connect, and the phase that holds there. TCP listeners beyond loopback are refused: "
        "this "
        "version cannot check who connects.",
@@ -154,9 +176,11 @@ std::vector<setting_row> make_rows() {
          }
          return out;
        }},
-      {"admin", "map, or none", "Metrics and health.", read_admin,
+      {"admin", R"({"anyOf":[{"const":"none"},{"$ref":"#/$defs/admin"}]})", "map, or none",
+       "Metrics and health.", read_admin,
        [](const settings& s) { return s.admin ? to_string(*s.admin) : "none"; }},
-      {"control", "map, or none", "The control socket, for `POST /-/reload`.", read_control,
+      {"control", R"({"anyOf":[{"const":"none"},{"$ref":"#/$defs/control"}]})", "map, or none",
+       "The control socket, for `POST /-/reload`.", read_control,
        [](const settings&) -> std::string {
          return "exeat.sock under $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/exeat, or none";
        }},
@@ -164,7 +188,8 @@ std::vector<setting_row> make_rows() {
           "log.file", "Every decision goes to this file, one JSON object per line. Reopened on SIGHUP.",
           none),
       flag<EXEAT_AT(log.syslog)>("log.syslog", "Every decision goes to the local syslog."),
-      {"log.stdout", "true or false", "Every decision goes to standard output.",
+      {"log.stdout", std::string(schema::flag.json), "true or false",
+       "Every decision goes to standard output.",
        [](settings_draft& d, const node& v, error_list& e) {
          d.settings.log.standard_output = read_bool(v, e);
        },
@@ -182,8 +207,9 @@ std::vector<setting_row> make_rows() {
       choice<EXEAT_AT(dns.resolver), resolver_words>(
           "dns.resolver",
           "`c-ares` asks the name servers itself; `system` calls getaddrinfo, for odd nsswitch set-ups."),
-      {"dns.servers", "list of addresses", "Name servers (c-ares), with :PORT where it is not 53.",
-       read_servers,
+      {"dns.servers",
+       R"({"type":"array","items":{"type":"string","pattern":"^[0-9A-Fa-f:.\\[\\]]+$"},"minItems":1,"maxItems":8})",
+       "list of addresses", "Name servers (c-ares), with :PORT where it is not 53.", read_servers,
        [](const settings&) -> std::string {
          return "those of /etc/resolv.conf, read again when it changes";
        }},
@@ -247,7 +273,9 @@ std::vector<setting_row> make_rows() {
       flag<EXEAT_AT(insecure_policy_file)>(
           "insecure_policy_file",
           "Accept a policy file that others may write. Whoever may write it decides what gets out."),
-      {"via", "token", "The pseudonym in `Via` of forwarded plain HTTP messages (RFC 9110 7.6.3).", read_via,
+      {"via",
+       R"({"type":["string","number","boolean"],"pattern":"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$","maxLength":64})",
+       "token", "The pseudonym in `Via` of forwarded plain HTTP messages (RFC 9110 7.6.3).", read_via,
        [](const settings&) -> std::string { return "none: no Via is added"; }},
   };
 }

@@ -18,6 +18,7 @@ struct settings_draft {
 
 struct setting_row {
   std::string_view path;  ///< "timeouts.head"; what stands before the dot is a map
+  std::string schema;     ///< JSON Schema of the value; a `$ref` points into `$defs` of config/schema.cpp
   std::string type;       ///< for people, with the bounds
   std::string_view doc;
   void (*read)(settings_draft& into, const yaml::node& value, yaml::error_list& errors);

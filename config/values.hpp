@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "config/value_schema.hpp"
 #include "config/yaml.hpp"
 
 namespace exeat::config {
@@ -53,10 +54,11 @@ struct refused_key {
   std::string_view message;
 };
 
-/// One key of a map in a file: reader and documentation in one row. T is what the map is read into.
+/// One key of a map in a file: schema, documentation and reader in one row. T is what the map is read into.
 template <class T>
 struct key_row {
   std::string_view key;
+  value_schema schema;
   std::string_view type;      ///< for the reference pages
   std::string_view fallback;  ///< what stands where the key does not; for the reference pages
   std::string_view doc;
