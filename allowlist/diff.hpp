@@ -100,7 +100,8 @@ struct policy_diff {
   /// upload_limit and download_limit of the job.
   std::vector<term_change> facts;
   /// Addresses to which a name may resolve, by `cidr` rules under `deny`, for all phases. `becomes_reachable`
-  /// is an address that is refused no more. Ports stand in `https`. Special-purpose addresses that no
+  /// is an address that is refused no more. A line about IPv4 holds for the IPv6 addresses that spell them,
+  /// too. Ports stand in `https`. Special-purpose addresses that no
   /// `addresses` entry of either policy holds are refused anyway and left out.
   std::vector<reach_change> addresses;
   std::vector<exception_change> exceptions;

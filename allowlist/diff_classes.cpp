@@ -13,7 +13,8 @@ namespace {
 
 class name_classes {
  public:
-  explicit name_classes(std::span<const std::vector<rule>* const> lists) {
+  name_classes(std::span<const std::vector<rule>* const> lists, std::size_t most_work, std::size_t& work)
+      : most_work_(most_work), work_(work) {
     for (const auto* list : lists) {
       for (const auto& rule : *list) {
         const auto* pattern = std::get_if<host_pattern>(&rule.what);
@@ -130,7 +131,7 @@ class name_classes {
     }
   }
 
-  void choose_witness(destination_class& c) const {
+  void choose_witness(destination_class& c) {
     if (c.reach != depth::exact) {
       const bool two =
           c.reach == depth::any_labels && find(c.name, hash_of(c.name), depth::one_label) != no_class;
@@ -140,10 +141,12 @@ class name_classes {
   }
 
   // Where no room is left for the fresh label: whatever still fits.
-  bool choose_short_witness(destination_class& c) const {
+  bool choose_short_witness(destination_class& c) {
     constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789_";
     const auto wanted = find(c.name, hash_of(c.name), c.reach);
     const auto fits = [&](std::string front) {
+      work_ += 10;  // about as many steps of the comparison
+      if (work_ > most_work_) return false;
       const auto name = core::host_name::parse(front + std::string(c.name));
       if (!name || class_of(*name) != wanted) return false;
       c.front = std::move(front);
@@ -162,6 +165,8 @@ class name_classes {
   std::vector<destination_class> classes_;
   boost::unordered_flat_map<key, std::uint32_t, key_hash> places_;
   std::string fresh_;
+  std::size_t most_work_;
+  std::size_t& work_;
 };
 
 // The address behind the last one of a prefix; nothing behind the last of all.
@@ -192,8 +197,9 @@ core::host destination_class::witness() const {
   return core::host_name::parse(front + std::string(name)).value();
 }
 
-std::vector<destination_class> classes_of_names(std::span<const std::vector<rule>* const> lists) {
-  return name_classes(lists).take();
+std::vector<destination_class> classes_of_names(std::span<const std::vector<rule>* const> lists,
+                                                std::size_t most_work, std::size_t& work) {
+  return name_classes(lists, most_work, work).take();
 }
 
 std::vector<destination_class> classes_of_addresses(std::vector<core::cidr> prefixes) {

@@ -1,5 +1,6 @@
 // Destinations that no rule of two policies tells apart. For this floor's own sources only.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -37,8 +38,11 @@ struct destination_class {
   core::host witness() const;
 };
 
-/// The classes of all names that the `host` rules of the lists cover together.
-std::vector<destination_class> classes_of_names(std::span<const std::vector<rule>* const> lists);
+/// The classes of all names that the `host` rules of the lists cover together. Adds to `work` what it takes
+/// to find a witness in front of names of the greatest length; past `most_work` such classes count as empty,
+/// and the caller must give up.
+std::vector<destination_class> classes_of_names(std::span<const std::vector<rule>* const> lists,
+                                                std::size_t most_work, std::size_t& work);
 
 /// The classes of all addresses within the prefixes.
 std::vector<destination_class> classes_of_addresses(std::vector<core::cidr> prefixes);

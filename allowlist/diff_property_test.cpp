@@ -276,7 +276,7 @@ const std::vector<exeat::core::host>& hosts() {
 }
 
 struct tally {
-  std::size_t asked = 0, differing = 0, lines = 0, later = 0;
+  std::size_t asked = 0, differing = 0, lines = 0, later = 0, resolved = 0;
 };
 
 // Everything that brute force sees at one time stands in a line, and every line holds for all that it covers.
@@ -365,6 +365,60 @@ void check_against_brute_force(const policy& a, const policy& b, const policy_di
   }
 }
 
+// Which addresses names may resolve to: by `deny`, where nothing else refuses them anyway.
+void check_resolved(const policy& a, const policy& b, const policy_diff& found, tally& seen) {
+  const auto excepts = [](const policy& p, const exeat::core::ip_address& address) {
+    return std::ranges::any_of(p.source().addresses,
+                               [&](const address_exception& e) { return e.prefix.contains(address); });
+  };
+  for (const auto& host : hosts()) {
+    const auto* address = std::get_if<exeat::core::ip_address>(&host);
+    if (address == nullptr) continue;
+    for (std::uint16_t port = 1; port <= most_ports; ++port) {
+      for (int day = 0; day < 5; ++day) {
+        const auto at = now + std::chrono::days(day);
+        const auto today = std::chrono::floor<std::chrono::days>(at);
+        const auto denied = [&](const policy& p) {
+          const auto refusal = guard(p, to("a.b", port), {address, 1}, at);
+          return refusal && refusal->reason == reason::address_denied;
+        };
+        std::optional<change_kind> wanted;
+        if (denied(a) != denied(b) &&
+            (special_range_of(*address) == nullptr || excepts(a, *address) || excepts(b, *address)))
+          wanted = denied(b) ? change_kind::stops_being_reachable : change_kind::becomes_reachable;
+        bool told = false;
+        const auto octets = address->bytes();
+        const bool nat64 = address->is_v6() && octets[1] == 0x64;
+        const auto inner = nat64 ? exeat::core::ip_address::v4((std::uint32_t{octets[12]} << 24) |
+                                                               (std::uint32_t{octets[13]} << 16) |
+                                                               (std::uint32_t{octets[14]} << 8) | octets[15])
+                                 : *address;
+        for (const auto& line : found.addresses) {
+          if ((!line.covers(host) && !line.covers(inner)) || !line.https.contains(port)) continue;
+          const auto first = line.from.value_or(std::chrono::floor<std::chrono::days>(now));
+          if (line.terms.empty() && first <= today && (!line.until || *line.until >= today)) {
+            CAPTURE(to_string(line.what));
+            CAPTURE(day);
+            // What began earlier may have been taken back by a later line.
+            if (first == today && line.covers(host)) REQUIRE(wanted == line.kind);
+            told |= wanted == line.kind;
+          } else if (!line.terms.empty()) {
+            REQUIRE(line.terms.size() == 1);
+            REQUIRE(line.terms[0].name == "expires");
+            told |= wanted ==
+                    (line.is_wider() ? change_kind::becomes_reachable : change_kind::stops_being_reachable);
+          }
+        }
+        CAPTURE(address->to_string());
+        CAPTURE(port);
+        CAPTURE(day);
+        if (wanted) REQUIRE(told);
+        seen.resolved += wanted ? 1 : 0;
+      }
+    }
+  }
+}
+
 // What a line says, without the rules and places that it cites.
 std::string digest(const policy_diff& diff, bool reversed) {
   std::set<std::string> out;
@@ -416,6 +470,7 @@ TEST_CASE("diff: what brute force finds stands in a line, and every line is true
     const auto found = diff(*a, *b, now);
     REQUIRE(found.has_value());
     check_against_brute_force(*a, *b, *found, seen);
+    check_resolved(*a, *b, *found, seen);
     CHECK(digest(*found, false) == digest(diff(*b, *a, now).value(), true));
   }
   MESSAGE(pairs << " pairs, " << seen.asked << " destinations asked, " << seen.differing << " differ, "
@@ -423,6 +478,7 @@ TEST_CASE("diff: what brute force finds stands in a line, and every line is true
   CHECK(pairs > 30);
   CHECK(seen.lines > 100);
   CHECK(seen.later > 50);
+  CHECK(seen.resolved > 500);
 }
 
 TEST_CASE("diff: a policy does not differ from itself, in whatever order it stands") {

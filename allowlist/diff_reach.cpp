@@ -33,14 +33,14 @@ class comparison {
   comparison(const diff_side& before, const diff_side& after, diff_about about, sys_seconds now)
       : sides_{before, after}, about_(about), now_(now) {}
 
-  std::vector<destination_class> classes() const {
+  std::vector<destination_class> classes(std::size_t& work) const {
     if (about_ != diff_about::names) return classes_of_addresses(prefixes());
     std::vector<const std::vector<rule>*> lists;
     for (const auto& side : sides_) {
       if (side.phase) lists.push_back(&side.policy->phase_of(*side.phase).allow);
       lists.push_back(&side.policy->source().deny);
     }
-    return classes_of_names(lists);
+    return classes_of_names(lists, most_diff_work, work);
   }
 
   // Everything that changes for a class of which `host` is one.
@@ -94,7 +94,6 @@ class comparison {
       }
     }
     if (out.empty()) return out;
-    const auto first = out.size();
     for (const auto& side : sides_) {
       const auto& source = side.policy->source();
       for (const auto& exception : source.addresses) out.push_back(exception.prefix);
@@ -102,8 +101,8 @@ class comparison {
     }
     for (const auto& range : special_ranges()) out.push_back(range.prefix);
     // What refuses an IPv4 address refuses the IPv6 addresses that spell it.
-    if (!any_v6 || about_ != diff_about::literals) return out;
-    for (std::size_t i = first, end = out.size(); i < end; ++i) {
+    if (!any_v6) return out;
+    for (std::size_t i = 0, end = out.size(); i < end; ++i) {
       const auto prefix = out[i];
       if (prefix.base.is_v6()) continue;
       for (const auto& form : spellings_of(prefix.base)) {
@@ -295,7 +294,7 @@ std::expected<std::vector<reach_change>, std::string> compare_reach(const diff_s
                                                                     const diff_side& after, diff_about about,
                                                                     sys_seconds now, std::size_t& work) {
   comparison both(before, after, about, now);
-  const auto classes = both.classes();
+  const auto classes = both.classes(work);
   std::vector<std::vector<class_change>> changes(classes.size());
   for (std::size_t i = 0; i < classes.size(); ++i) {
     if (classes[i].is_empty) continue;

@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "cli/markdown.hpp"
-#include "config/error.hpp"
+#include "core/safe_text.hpp"
 
 namespace exeat::cli {
 namespace {
@@ -24,8 +24,10 @@ constexpr std::size_t most_named = 6;
 constexpr std::size_t longest_value = 300;
 
 std::string quoted(std::string_view text, diff_style style) {
-  return style == diff_style::terminal ? config::printable(text, longest_value)
-                                       : code_span(text, longest_value);
+  if (style == diff_style::markdown) return code_span(text, longest_value);
+  std::string visible;
+  core::append_visible(visible, text.substr(0, longest_value));
+  return text.size() > longest_value ? visible + "..." : visible;
 }
 
 // "a, b, c and 4 more".
