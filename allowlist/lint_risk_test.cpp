@@ -148,6 +148,7 @@ TEST_CASE("wildcards over names of unrelated owners") {
   CHECK(of({accepted(bounded(allow("*.openai.azure.com"), 2))}).empty());
   CHECK(of_trusted(allow("*.openai.azure.com")) == found{"no-max-names 4"});
   CHECK(of_trusted(bounded(allow("*.openai.azure.com"), 2)).empty());
+  CHECK(of("**.microsoft.com") == found{"no-max-names 4", "shared-suffix 4"});
   CHECK(of("storage.googleapis.com") == found{"upload-sink 4"});
   CHECK(of("docs.python.readthedocs.io").empty());
   CHECK(of("x.webhook.site") == found{"upload-sink 4"});

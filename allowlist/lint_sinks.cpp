@@ -9,6 +9,8 @@ struct row {
   // `*.x`: names of unrelated owners under x. `**.x`: anything at or under x. `x`: that host.
   std::string_view pattern;
   std::string_view why;
+  // A wildcard over it takes in such names, and most of the names under it are the owner's own.
+  bool partly = false;
 };
 
 // What no bundle brings, and is common in policies or in what attackers use. Small on purpose. Of the
@@ -21,7 +23,7 @@ constexpr row own[]{
     {"*.on.aws", "functions of every customer"},
     {"*.googleapis.com", "storage and APIs of every customer"},
     {"*.googleusercontent.com", "content of every customer"},
-    {"*.google.com", "forms, documents and drives of everybody"},
+    {"*.google.com", "forms, documents and drives of everybody", true},
     {"*.gcr.io", "registries of every project"},
     {"*.pkg.dev", "registries of every project"},
     {"*.firebaseio.com", "databases of every project"},
@@ -39,9 +41,9 @@ constexpr row own[]{
     {"*.azurefd.net", "front doors of every customer"},
     {"*.azureedge.net", "CDN endpoints of every customer, retired names among them"},
     {"*.trafficmanager.net", "profiles of every customer"},
-    {"*.azure.com", "services of every customer"},
+    {"*.azure.com", "services of every customer", true},
     {"*.visualstudio.com", "accounts of every customer"},
-    {"*.microsoft.com", "storage and telemetry services among them"},
+    {"*.microsoft.com", "storage and telemetry services among them", true},
     {"*.sharepoint.com", "sites of every customer"},
     {"*.oraclecloud.com", "services of every customer"},
     {"*.aliyuncs.com", "services of every customer"},
@@ -124,7 +126,7 @@ std::vector<known_risk> build() {
     if (!pattern) continue;  // a test counts them
     const bool tenants = pattern->depth == depth::one_label;
     pattern->apex = pattern->depth == depth::any_labels;
-    out.push_back({std::move(*pattern), risk::multi_tenant | risk::upload, tenants, false, row.why});
+    out.push_back({std::move(*pattern), risk::multi_tenant | risk::upload, tenants, row.partly, row.why});
   }
   for (const auto& bundle : bundles()) {
     for (const auto& host : bundle.hosts) {
