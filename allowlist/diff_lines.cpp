@@ -50,12 +50,19 @@ void join_apexes(std::vector<line>& lines, const std::vector<destination_class>&
   }
 }
 
-auto order_of(const reach_change& change) {
-  const auto* name = std::get_if<host_pattern>(&change.what);
-  const auto* prefix = std::get_if<core::cidr>(&change.what);
-  return std::tuple(change.kind, name == nullptr, name ? name->name.view() : std::string_view(),
+auto order_of(const subject& what) {
+  const auto* name = std::get_if<host_pattern>(&what);
+  const auto* prefix = std::get_if<core::cidr>(&what);
+  return std::tuple(name == nullptr, name ? name->name.view() : std::string_view(),
                     name ? name->depth : depth::exact, prefix ? prefix->base : core::ip_address(),
-                    prefix ? prefix->length : 0, change.from, change.https.ranges(), change.http.ranges());
+                    prefix ? prefix->length : 0);
+}
+
+bool stands_before(const reach_change& a, const reach_change& b) {
+  const auto place = [](const reach_change& c) { return std::tuple(c.kind, order_of(c.what), c.from); };
+  const auto ports = [](const reach_change& c) { return std::tie(c.https.ranges(), c.http.ranges()); };
+  const auto order = place(a) <=> place(b);
+  return order == 0 ? ports(a) < ports(b) : order < 0;
 }
 
 }  // namespace
@@ -65,7 +72,9 @@ bool class_change::is_alike(const class_change& other) const {
 }
 
 std::vector<reach_change> lines_of(const std::vector<destination_class>& classes,
-                                   std::vector<std::vector<class_change>> changes) {
+                                   std::vector<std::vector<class_change>> changes, std::size_t& work) {
+  // An exception costs as much memory as so many steps cost time.
+  constexpr std::size_t work_per_exception = 200;
   std::vector<line> lines;
   // An empty class stands for the next wider one that is not.
   std::vector<std::uint32_t> stands_for(classes.size());
@@ -83,8 +92,11 @@ std::vector<reach_change> lines_of(const std::vector<destination_class>& classes
     };
     if (parent != no_class) {
       for (const auto& wider : changes[parent]) {
-        if (find_in(changes[i], wider) == changes[i].end()) lines[wider.line].except.push_back(i);
+        if (find_in(changes[i], wider) != changes[i].end()) continue;
+        lines[wider.line].except.push_back(i);
+        work += work_per_exception;
       }
+      if (work > most_diff_work) return {};
     }
     for (std::size_t k = 0; k < changes[i].size(); ++k) {
       auto& change = changes[i][k];
@@ -116,7 +128,7 @@ std::vector<reach_change> lines_of(const std::vector<destination_class>& classes
                       .after = change.after};
     if (line.apex) std::get<host_pattern>(made.what).apex = true;
     for (const auto i : line.except) made.except.push_back(classes[i].what());
-    std::ranges::sort(made.except, {}, [](const subject& s) { return to_string(s); });
+    std::ranges::sort(made.except, {}, [](const subject& s) { return order_of(s); });
     out.push_back(std::move(made));
   }
   return out;
@@ -125,7 +137,7 @@ std::vector<reach_change> lines_of(const std::vector<destination_class>& classes
 void sort_lines(std::vector<reach_change>& lines) {
   std::vector<std::size_t> order(lines.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::sort(order, [&](auto a, auto b) { return order_of(lines[a]) < order_of(lines[b]); });
+  std::ranges::sort(order, [&](auto a, auto b) { return stands_before(lines[a], lines[b]); });
   std::vector<reach_change> out;
   out.reserve(lines.size());
   for (const auto i : order) out.push_back(std::move(lines[i]));

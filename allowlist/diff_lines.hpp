@@ -2,6 +2,7 @@
 // sources only.
 #pragma once
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -10,6 +11,9 @@
 #include "allowlist/diff_classes.hpp"
 
 namespace exeat::allowlist {
+
+/// Steps after which a comparison gives up: a few seconds.
+inline constexpr std::size_t most_diff_work = 500'000'000;
 
 /// What happens to all of a class: a reach_change without its destinations.
 struct class_change {
@@ -28,9 +32,10 @@ struct class_change {
 };
 
 /// Joins each class with the wider one where the same happens to both, and names it as an exception where
-/// not; `changes` are by class.
+/// not; `changes` are by class. Adds to `work`; past most_diff_work nothing comes out, and the caller must
+/// give up.
 std::vector<reach_change> lines_of(const std::vector<destination_class>& classes,
-                                   std::vector<std::vector<class_change>> changes);
+                                   std::vector<std::vector<class_change>> changes, std::size_t& work);
 
 /// By kind, then by name: an order that does not depend on the files'.
 void sort_lines(std::vector<reach_change>& lines);

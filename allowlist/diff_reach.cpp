@@ -296,15 +296,13 @@ std::expected<std::vector<reach_change>, std::string> compare_reach(const diff_s
   comparison both(before, after, about, now);
   const auto classes = both.classes(work);
   std::vector<std::vector<class_change>> changes(classes.size());
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    if (classes[i].is_empty) continue;
-    changes[i] = both.compare(classes[i].witness(), work);
-    if (work > most_diff_work)
-      return std::unexpected(
-          "the rules are too entangled to compare: too many of different ports or dates cover the same "
-          "names");
+  for (std::size_t i = 0; i < classes.size() && work <= most_diff_work; ++i) {
+    if (!classes[i].is_empty) changes[i] = both.compare(classes[i].witness(), work);
   }
-  return lines_of(classes, std::move(changes));
+  std::vector<reach_change> out;
+  if (work <= most_diff_work) out = lines_of(classes, std::move(changes), work);
+  if (work > most_diff_work) return std::unexpected(std::string(too_entangled));
+  return out;
 }
 
 }  // namespace exeat::allowlist

@@ -18,8 +18,6 @@ struct diff_side {
   std::optional<phase_id> phase;  ///< empty: this policy has no such phase
 };
 
-/// Steps after which a comparison gives up: a few seconds.
-inline constexpr std::size_t most_diff_work = 500'000'000;
 inline constexpr std::string_view too_entangled =
     "the policies are too entangled to compare: too many rules of different ports or dates cover the same "
     "names";
