@@ -146,6 +146,7 @@ diff_section section_of(const phase_diff& phase, const diff_policies& policies, 
                            tendency(phase.is_wider(), phase.is_narrower())),
       .lists = {}};
   std::vector<std::string> facts;
+  facts.reserve(phase.facts.size() + 1);
   for (const auto& fact : phase.facts) facts.push_back(term_words(fact, style));
   if (phase.after != nullptr && phase.after->mode == allowlist::phase_mode::audit)
     facts.emplace_back("it is in audit: whatever the rules refuse is let through all the same");
