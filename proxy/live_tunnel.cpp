@@ -39,12 +39,12 @@ void live_tunnel::ended(const tunnel_end& end) noexcept {
   }
   e.error = end.error;
   std::string shortage;
-  if (end.error.empty() && record_.limits != nullptr &&
-      (end.reason == core::reason::upload_limit || end.reason == core::reason::download_limit)) {
-    shortage = record_.limits->shortage(end.reason == core::reason::upload_limit ? way::up : way::down);
+  if (end.error.empty() && record_.limits != nullptr) {
+    // Cut at a limit; or, in audit, beyond one.
+    if (e.reason == core::reason::upload_limit || e.reason == core::reason::download_limit)
+      shortage = record_.limits->shortage(e.reason == core::reason::upload_limit ? way::up : way::down,
+                                          e.verdict == outcome::deny ? 1 : 0);
     e.error = shortage;
-  } else if (end.error.empty()) {
-    e.error = excess_;
   }
   e.bytes_up = end.bytes_up;
   e.bytes_down = end.bytes_down;
@@ -65,7 +65,6 @@ void live_tunnel::note_excess(way way) noexcept {
     return;
   record_.would_deny = true;
   record_.reason = reason_of_limit(way);
-  excess_ = record_.limits->shortage(way, 0);
   worker_.counters().decision(record_.slot, metrics::verdict::would_deny, record_.reason);
 }
 

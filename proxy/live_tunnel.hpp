@@ -46,7 +46,6 @@ class live_tunnel final : public tunnel_owner {
   admission admission_;
   hello_facts hello_;
   std::uint64_t counted_up_, counted_down_;  ///< in the metrics
-  std::string excess_;
 };
 
 }  // namespace exeat::proxy
