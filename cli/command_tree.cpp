@@ -1,5 +1,7 @@
 #include "cli/command_tree.hpp"
 
+#include "importers/import.hpp"
+
 namespace exeat::cli {
 namespace {
 
@@ -25,6 +27,7 @@ command_line::command_line() {
   add_lint();
   add_test();
   add_diff();
+  add_import();
   add_bundles();
   add_connect();
   add_report();
@@ -139,6 +142,28 @@ void command_line::add_diff() {
       ->type_name("LOG")
       ->allow_extra_args(false);
   s->add_flag("--insecure-policy-file", diff.insecure_policy_file, insecure);
+}
+
+void command_line::add_import() {
+  auto* s = app.add_subcommand("import",
+                               "Translate the allowlist of another product into a policy, on standard "
+                               "output; what is not the same, or was left out, stands in comments and on "
+                               "standard error; exit status 0 every entry means the same, 1 one does not, 2 "
+                               "error.");
+  s->add_option("--from", import_from.from, "The product")
+      ->type_name("PRODUCT")
+      ->required()
+      ->check(CLI::IsMember(
+          std::vector<std::string>(importers::product_names().begin(), importers::product_names().end())));
+  s->add_option("FILE", import_from.file,
+                "Its file: an ACL, squid.conf, a workflow, a list, settings; - for standard "
+                "input")
+      ->type_name("")
+      ->required();
+  s->add_option("--phase", import_from.phase,
+                "The phase of the rules where the product has no such thing; agent by "
+                "default")
+      ->type_name("PHASE");
 }
 
 void command_line::add_bundles() {

@@ -83,6 +83,14 @@ int run_bundles(const bundles_options& options);
 /// docs/reference/bundles.md.
 std::string bundles_page();
 
+/// `exeat import --from PRODUCT FILE`. 1 where the meaning is not the same throughout.
+struct import_options {
+  std::string from;
+  std::string file;             ///< "-": standard input
+  std::string phase = "agent";  ///< where the product has no such thing
+};
+int run_import(const import_options& options);
+
 /// `exeat connect --unix PATH -- COMMAND`.
 struct connect_options {
   std::string socket;

@@ -75,6 +75,7 @@ TEST_CASE("use brings every host of a bundle, with the notes of its entry") {
     CHECK(rules[i].owner == "me");
     CHECK(rules[i].accept_risk == "model");
     CHECK(rules[i].where.line == 5);
+    CHECK_FALSE(rules[i].ports_written);
     REQUIRE(rules[i].terms);
     CHECK(rules[i].terms->limits.upload == 5U << 20);
   }

@@ -379,7 +379,7 @@ void expand(const use_draft& draft, const allowlist::bundle& bundle, bool includ
     auto rule = draft.notes;
     rule.what = std::move(*pattern);
     rule.ports = ports_of(host.ports);
-    rule.ports_written = true;
+    rule.ports_written = host.ports != "443";  // else TLS alone, as in a rule without `ports`
     if (rule.reason.empty()) rule.reason = host.reason;
     rule.bundle = bundle.name;
     rule.included = included;
