@@ -179,9 +179,7 @@ void add_policy(families& out, const registry& source) {
 
 void add_budgets(families& out, const registry& source) {
   for (const budget_sample& sample : source.budgets()) {
-    labels with;
-    if (!sample.phase.empty()) with.push_back(text("phase", sample.phase));
-    if (!sample.rule.empty()) with.push_back(text("rule", sample.rule));
+    labels with{text("phase", sample.phase), text("rule", sample.rule)};
     if (sample.kind == budget_kind::names) {
       out.add(metric::budget_names, sample.used, with);
       out.add(metric::budget_names_limit, sample.limit, with);

@@ -115,6 +115,25 @@ TEST_CASE("policy and reloads") {
   CHECK(has_line(expose(numbers), "exeat_last_reload_successful 1"));
 }
 
+TEST_CASE("limits of job, phase and rule, as far as they are used") {
+  registry all(1);
+  CHECK(expose(all).find("exeat_budget") == std::string::npos);
+  all.set_budgets([] {
+    return std::vector<budget_sample>{
+        {.kind = budget_kind::upload, .phase = {}, .rule = {}, .used = 5, .limit = 100},
+        {.kind = budget_kind::download, .phase = "agent", .rule = {}, .used = 6, .limit = 200},
+        {.kind = budget_kind::upload, .phase = "agent", .rule = "agent/a:443", .used = 7, .limit = 300},
+        {.kind = budget_kind::names, .phase = "agent", .rule = "agent/*.a:443", .used = 2, .limit = 8}};
+  });
+  const std::string text = expose(all);
+  CHECK(has_line(text, R"(exeat_budget_used_bytes{phase="",rule="",direction="up"} 5)"));
+  CHECK(has_line(text, R"(exeat_budget_limit_bytes{phase="",rule="",direction="up"} 100)"));
+  CHECK(has_line(text, R"(exeat_budget_used_bytes{phase="agent",rule="",direction="down"} 6)"));
+  CHECK(has_line(text, R"(exeat_budget_limit_bytes{phase="agent",rule="agent/a:443",direction="up"} 300)"));
+  CHECK(has_line(text, R"(exeat_budget_names{phase="agent",rule="agent/*.a:443"} 2)"));
+  CHECK(has_line(text, R"(exeat_budget_names_limit{phase="agent",rule="agent/*.a:443"} 8)"));
+}
+
 TEST_CASE("the process's own numbers") {
   const auto stats = read_process_stats();
   REQUIRE(stats);
@@ -132,6 +151,11 @@ TEST_CASE("every family of the exposition stands in the table, and every label t
   registry numbers(1);
   numbers.worker(0).decision(numbers.phases().intern("agent"), verdict::allow, core::reason::allowed);
   numbers.set_policy({.digest = "x", .rules = 1, .loaded_at = {}});
+  numbers.set_budgets([] {
+    return std::vector<budget_sample>{
+        {.kind = budget_kind::upload, .phase = {}, .rule = {}, .used = 1, .limit = 2},
+        {.kind = budget_kind::names, .phase = "agent", .rule = "agent/*.a:443", .used = 1, .limit = 2}};
+  });
   const auto families = collector(numbers).Collect();
   CHECK(families.size() == metrics_table().size());
   std::set<std::string> names;

@@ -23,7 +23,7 @@ enum class metric_type : std::uint8_t { counter, gauge, histogram };
   X(connect_seconds,      "exeat_connect_duration_seconds",          histogram, "",                  "Time from the first dial to a connected origin, all attempts together.") \
   X(dns_seconds,          "exeat_dns_duration_seconds",              histogram, "",                  "Time of look-ups that asked the name servers.") \
   X(dns_lookups,          "exeat_dns_lookups_total",                 counter,   "result",            "Look-ups by how the cache answered: hit, miss, negative (a remembered failure) or shared (joined a query under way).") \
-  X(budget_used,          "exeat_budget_used_bytes",                 gauge,     "phase, rule, direction", "Octets that count against an `upload_limit` (direction up) or `download_limit` (down) of the policy; without `rule` those of the phase, without `phase` those of the job. A rule appears with its first use, at most 500 of them.") \
+  X(budget_used,          "exeat_budget_used_bytes",                 gauge,     "phase, rule, direction", "Octets that count against an `upload_limit` (direction up) or `download_limit` (down) of the policy; with an empty `rule` those of the phase, with an empty `phase` those of the job. A rule appears with its first use, at most 500 of them.") \
   X(budget_limit,         "exeat_budget_limit_bytes",                gauge,     "phase, rule, direction", "The limit itself.") \
   X(budget_names,         "exeat_budget_names",                      gauge,     "phase, rule",       "Distinct names that a wildcard with `max_names` has been used for.") \
   X(budget_names_limit,   "exeat_budget_names_limit",                gauge,     "phase, rule",       "Its `max_names`.") \
