@@ -111,6 +111,11 @@ TEST_CASE("written rules that reach what a bundle tags") {
   CHECK(of("raw.githubusercontent.com") == found{"multi-tenant 4"});
   CHECK(of("*.github.com") == found{"upload-sink 4"});  // api. and gist.
   CHECK(of("docs.github.com").empty());
+  CHECK(of("*.gitlab.com").empty());
+  CHECK(of("results-receiver.actions.githubusercontent.com") == found{"upload-sink 4"});
+  CHECK(of("deep.down.actions.githubusercontent.com").empty());
+  CHECK(of("*.down.actions.githubusercontent.com").empty());
+  CHECK(of({with_apex(allow("*.down.actions.githubusercontent.com"))}) == found{"upload-sink 4"});
   CHECK(of("nodejs.org").empty());
   CHECK(of("api.anthropic.com") == found{"upload-sink 4"});
   CHECK(of("bedrock-runtime.eu-west-1.amazonaws.com") == found{"upload-sink 4"});
