@@ -1,13 +1,11 @@
 #include "config/yaml.hpp"
 
 #include <fmt/format.h>
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/parser.h>
+#include <yaml.h>
 
 #include <algorithm>
-#include <istream>
-#include <streambuf>
+#include <array>
+#include <memory>
 #include <unordered_map>
 
 #include "config/utf8.hpp"
@@ -18,18 +16,15 @@ namespace {
 constexpr std::size_t max_errors = 200;
 constexpr std::size_t max_depth = 32;
 
-position place(const YAML::Mark& mark) {
-  return mark.is_null() ? position{} : position{mark.line + 1, mark.column + 1};
-}
-
-// Reads a text where it lies: an istringstream would copy it.
-class view_buffer : public std::streambuf {
- public:
-  explicit view_buffer(std::string_view text) {
-    char* begin = const_cast<char*>(text.data());  // a get area is never written to
-    setg(begin, begin, begin + text.size());
-  }
+// What the parser could not go on from.
+struct stopped {
+  yaml_mark_t at;
+  std::string message;
 };
+
+std::string_view text_of(const yaml_char_t* text) {
+  return text == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(text));
+}
 
 // Judges the octets before the parser sees them; the parser guesses at encodings, we do not.
 void check_octets(std::string_view text, error_list& errors) {
@@ -59,37 +54,49 @@ void check_octets(std::string_view text, error_list& errors) {
   }
 }
 
-class builder : public YAML::EventHandler {
+class builder {
  public:
-  explicit builder(error_list& errors, std::string_view text) : errors_(errors), text_(text) {}
+  explicit builder(error_list& errors, std::string_view text)
+      : errors_(errors),
+        text_(text),
+        is_ascii_(std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {}
 
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
+  // Lines and columns of the parser count from 0, and columns count characters.
+  position place(const yaml_mark_t& mark) {
+    position at{static_cast<int>(mark.line) + 1, static_cast<int>(mark.column) + 1};
+    if (is_ascii_) return at;
+    const auto line = line_text(at.line);
+    std::size_t octets = 0;
+    for (std::size_t left = mark.column; left > 0 && octets < line.size(); --left)
+      octets += std::max<std::size_t>(utf8_sequence(line.substr(octets)), 1);
+    at.column = static_cast<int>(octets) + 1;
+    return at;
+  }
 
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    check(mark, "?", anchor);
-    add(node{.at = place(mark)});
+  void take_event(const yaml_event_t& event) {
+    const auto& mark = event.start_mark;
+    switch (event.type) {
+      case YAML_ALIAS_EVENT:
+        errors_.add(place(mark), {}, "aliases (`*name`) are not read: write the value out");
+        add(node{.kind = node_kind::scalar, .at = place(mark)});
+        break;
+      case YAML_SCALAR_EVENT:
+        take_scalar(event.data.scalar, mark);
+        break;
+      case YAML_SEQUENCE_START_EVENT:
+        open(mark, event.data.sequence_start.tag, event.data.sequence_start.anchor, node_kind::sequence);
+        break;
+      case YAML_MAPPING_START_EVENT:
+        open(mark, event.data.mapping_start.tag, event.data.mapping_start.anchor, node_kind::map);
+        break;
+      case YAML_SEQUENCE_END_EVENT:
+      case YAML_MAPPING_END_EVENT:
+        close();
+        break;
+      default:
+        break;
+    }
   }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    errors_.add(place(mark), {}, "aliases (`*name`) are not read: write the value out");
-    add(node{.kind = node_kind::scalar, .at = place(mark)});
-  }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                const std::string& value) override {
-    check(mark, tag, anchor);
-    if (is_cut_short(place(mark))) errors_.add(place(mark), {}, "the quoted text has no end");
-    add(node{.kind = node_kind::scalar, .quoted = tag == "!", .at = place(mark), .text = value});
-  }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    open(mark, tag, anchor, node_kind::sequence);
-  }
-  void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    open(mark, tag, anchor, node_kind::map);
-  }
-  void OnMapEnd() override { close(); }
 
   std::optional<node> take() { return std::move(root_); }
 
@@ -102,16 +109,24 @@ class builder : public YAML::EventHandler {
     std::unordered_map<std::string, int> keys;  // with their lines
   };
 
-  void check(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
-    if (anchor != YAML::NullAnchor) errors_.add(place(mark), {}, "anchors (`&name`) are not read");
-    if (!tag.empty() && tag != "?" && tag != "!") errors_.add(place(mark), tag, "tags are not read");
+  void take_scalar(const decltype(yaml_event_t::data.scalar)& scalar, const yaml_mark_t& mark) {
+    check(mark, scalar.tag, scalar.anchor);
+    const std::string_view text(reinterpret_cast<const char*>(scalar.value), scalar.length);
+    const bool plain = scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    constexpr std::array<std::string_view, 5> nothing{"", "~", "null", "Null", "NULL"};
+    if (plain && scalar.tag == nullptr && std::ranges::find(nothing, text) != nothing.end())
+      return add(node{.at = place(mark)});
+    add(node{.kind = node_kind::scalar, .quoted = !plain, .at = place(mark), .text = std::string(text)});
   }
 
-  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, node_kind kind) {
+  void check(const yaml_mark_t& mark, const yaml_char_t* tag, const yaml_char_t* anchor) {
+    if (anchor != nullptr) errors_.add(place(mark), {}, "anchors (`&name`) are not read");
+    if (tag != nullptr && text_of(tag) != "!") errors_.add(place(mark), text_of(tag), "tags are not read");
+  }
+
+  void open(const yaml_mark_t& mark, const yaml_char_t* tag, const yaml_char_t* anchor, node_kind kind) {
     check(mark, tag, anchor);
-    if (frames_.size() >= max_depth) {
-      throw YAML::ParserException(mark, fmt::format("nested more than {} deep", max_depth));
-    }
+    if (frames_.size() >= max_depth) throw stopped{mark, fmt::format("nested more than {} deep", max_depth)};
     frames_.push_back({.node = {.kind = kind, .at = place(mark)}});
   }
 
@@ -136,7 +151,7 @@ class builder : public YAML::EventHandler {
       take_key(top, value);
       return;
     }
-    // An absent value is reported by the parser at whatever follows it; its key is where a person looks.
+    // Of an absent value the key is where a person looks.
     if (value.kind == node_kind::null) value.at = top.pending->at;
     top.pending->value = std::move(value);
     if (!top.drop_value) top.node.entries.push_back(std::move(*top.pending));
@@ -157,36 +172,12 @@ class builder : public YAML::EventHandler {
     }
   }
 
-  // An absent item (`-` and nothing) is reported by the parser at what follows it; this finds its dash.
+  // An absent item stands right behind its dash, which is where a person looks.
   position dash_before(position at) {
     const auto here = offset_of(at);
-    if (here < text_.size() && std::string_view("~nN").contains(text_[here])) return at;
-    for (int line = at.line; line >= 1; --line) {
-      const auto text = line_text(line);
-      const auto first = text.find_first_not_of(" \t\r");
-      if (first == std::string_view::npos || text[first] == '#') continue;
-      if (line == at.line && static_cast<int>(first) + 1 >= at.column) continue;
-      const auto dash = text.find('-', first);
-      return dash == std::string_view::npos ? at : position{line, static_cast<int>(dash) + 1};
-    }
+    const bool written = here < text_.size() && std::string_view("~nN").contains(text_[here]);
+    if (!written && at.column > 1 && here > 0 && here <= text_.size() && text_[here - 1] == '-') --at.column;
     return at;
-  }
-
-  // The parser takes the end of the file for the end of a quoted scalar: a file that was cut short would
-  // load with a shorter name in it.
-  bool is_cut_short(position at) {
-    const auto begin = offset_of(at) + 1;
-    if (begin > text_.size() || (text_[begin - 1] != '"' && text_[begin - 1] != '\'')) return false;
-    const char quote = text_[begin - 1];
-    for (auto i = begin; i < text_.size(); ++i) {
-      if (text_[i] == '\\' && quote == '"') {
-        ++i;
-      } else if (text_[i] == quote) {
-        if (quote == '"' || text_.substr(i + 1, 1) != "'") return false;
-        ++i;
-      }
-    }
-    return true;
   }
 
   // The end of the text for a line behind it.
@@ -210,33 +201,43 @@ class builder : public YAML::EventHandler {
 
   error_list& errors_;
   std::string_view text_;
+  bool is_ascii_;
   std::vector<std::size_t> line_starts_;
   std::vector<frame> frames_;
   std::optional<node> root_;
 };
 
-// Swallows a second document; only its being there counts.
-class second_document : public YAML::EventHandler {
- public:
-  explicit second_document(error_list& errors) : errors_(errors) {}
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    errors_.add(place(mark), {}, "a second document: a file holds one");
-    throw YAML::ParserException(mark, "");
-  }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
-  }
-  void OnMapEnd() override {}
-
- private:
-  error_list& errors_;
+struct parser_end {
+  void operator()(yaml_parser_t* parser) const noexcept { yaml_parser_delete(parser); }
 };
+
+// The next event, of which the caller frees what it holds.
+void next(yaml_parser_t& parser, yaml_event_t& event) {
+  if (yaml_parser_parse(&parser, &event) != 0) return;
+  const char* problem = parser.problem == nullptr ? "out of memory" : parser.problem;
+  std::string message =
+      parser.context == nullptr ? std::string(problem) : fmt::format("{}, {}", parser.context, problem);
+  // Of what has no end the beginning is where a person looks.
+  const bool unended = std::string_view(problem).starts_with("found unexpected end of stream");
+  throw stopped{unended ? parser.context_mark : parser.problem_mark, std::move(message)};
+}
+
+// Hands the events of the first document to the builder. False where there is none.
+bool build(yaml_parser_t& parser, builder& tree, error_list& errors) {
+  bool found = false;
+  for (;;) {
+    yaml_event_t event;
+    next(parser, event);
+    const std::unique_ptr<yaml_event_t, decltype(&yaml_event_delete)> held(&event, &yaml_event_delete);
+    if (event.type == YAML_STREAM_END_EVENT) return found;
+    if (event.type == YAML_DOCUMENT_START_EVENT && found) {
+      errors.add(tree.place(event.start_mark), {}, "a second document: a file holds one");
+      return true;
+    }
+    found = found || event.type == YAML_DOCUMENT_START_EVENT;
+    tree.take_event(event);
+  }
+}
 
 }  // namespace
 
@@ -282,24 +283,21 @@ std::optional<node> parse(std::string_view text, error_list& errors) {
   if (!errors.empty()) return std::nullopt;
 
   builder tree(errors, text);
+  yaml_parser_t parser;
+  if (yaml_parser_initialize(&parser) == 0) {
+    errors.add({}, {}, "not readable as YAML: out of memory");
+    return std::nullopt;
+  }
+  const std::unique_ptr<yaml_parser_t, parser_end> held(&parser);
+  yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+  yaml_parser_set_input_string(&parser, reinterpret_cast<const unsigned char*>(text.data()), text.size());
   try {
-    view_buffer buffer(text);
-    std::istream stream(&buffer);
-    YAML::Parser parser(stream);
-    if (!parser.HandleNextDocument(tree)) {
+    if (!build(parser, tree, errors)) {
       errors.add({1, 1}, {}, "the file is empty; it starts with `version: 1`");
       return std::nullopt;
     }
-    second_document rest(errors);
-    if (errors.empty()) parser.HandleNextDocument(rest);
-  } catch (const YAML::Exception& e) {
-    // second_document has said it already and throws only to stop the parser.
-    if (!e.msg.empty()) {
-      errors.add(place(e.mark), {}, fmt::format("not readable as YAML: {}", e.msg));
-      return std::nullopt;
-    }
-  } catch (const std::exception& e) {
-    errors.add({}, {}, fmt::format("not readable as YAML: {}", e.what()));
+  } catch (const stopped& e) {
+    errors.add(tree.place(e.at), {}, fmt::format("not readable as YAML: {}", e.message));
     return std::nullopt;
   }
   return tree.take();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "allowlist/bundles.hpp"
 #include "allowlist/policy.hpp"
@@ -221,9 +222,11 @@ imported draft::take() {
   for (auto& phase : out_.policy.phases) pair_up(phase.allow);
   pair_up(out_.policy.deny);
   drop_contradictions();
-  const auto by_line = [](const remark& a, const remark& b) { return a.line < b.line; };
-  std::ranges::stable_sort(out_.differs, by_line);
-  std::ranges::stable_sort(out_.left_out, by_line);
+  const auto by_line = [](const remark& a, const remark& b) {
+    return std::tie(a.line, a.text) < std::tie(b.line, b.text);
+  };
+  std::ranges::sort(out_.differs, by_line);
+  std::ranges::sort(out_.left_out, by_line);
   return std::move(out_);
 }
 

@@ -185,7 +185,7 @@ class translation {
     if (no_destination && !c.who.empty())
       return out_.differs(line.line,
                           "who may ask is not the policy's to say: it is the listener's `identity`");
-    if (no_destination) return deny_ports(line, c);
+    if (no_destination) return deny_ports(c);
     const auto ports = c.ports.value_or(port_set::any());
     const bool same = c.who.empty() && !c.only_connect && !c.never_connect;
     bool lost = false;
@@ -214,7 +214,7 @@ class translation {
     }
   }
 
-  void deny_ports(const access& line, const condition& c) {
+  void deny_ports(const condition& c) {
     if (!c.ports && !c.only_connect && !c.never_connect) {
       ended_ = true;
       return out_.exact();
