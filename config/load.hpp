@@ -22,7 +22,7 @@ struct load_options {
 };
 
 /// Files larger than this are refused unread.
-inline constexpr std::size_t max_file_size = 64ULL << 20;
+inline constexpr std::size_t max_file_size = 256ULL << 20;
 
 /// Opens, checks who may write it (on the opened descriptor), reads, parses, validates and compiles.
 /// Included files are read the same way. Blocking file I/O; any thread. Never throws for what stands in the

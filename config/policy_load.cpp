@@ -158,7 +158,7 @@ std::expected<std::string, errors> read_whole_file(const std::string& path, load
 std::expected<shared_policy, errors> parse_policy(std::string_view text, const std::string& file,
                                                   const include_source& includes) {
   yaml::error_list found(file);
-  const auto root = yaml::parse(text, found);
+  auto root = yaml::parse(text, found);
   if (!root) return std::unexpected(found.take());
 
   allowlist::policy_source source{.digest = sha256_hex(text), .file = file};
@@ -180,6 +180,7 @@ std::expected<shared_policy, errors> parse_policy(std::string_view text, const s
   append(wrong, std::move(more));
   if (!wrong.empty()) return std::unexpected(std::move(wrong));
 
+  root.reset();  // of a large policy the tree is larger than what was made of it
   auto compiled = allowlist::compile(std::move(source));
   if (compiled) return std::make_shared<const allowlist::policy>(std::move(*compiled));
   constexpr std::size_t most = 200;

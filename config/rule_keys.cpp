@@ -437,6 +437,7 @@ std::vector<allowlist::rule> read_rules(const node& list, rule_list kind, error_
     expected_but_found(list, "a list of rules (`[]` for none)", errors);
     return rules;
   }
+  rules.reserve(list.items.size());
   for (const auto& item : list.items) {
     if (!deny && is_use(item)) {
       read_use(item, included, errors, rules);

@@ -106,7 +106,7 @@ class builder {
     // Of a map: the key that waits for its value.
     std::optional<entry> pending;
     bool drop_value = false;
-    std::unordered_map<std::string, int> keys;  // with their lines
+    std::unordered_map<std::string, int> keys;  // of a large map, with their lines
   };
 
   void take_scalar(const decltype(yaml_event_t::data.scalar)& scalar, const yaml_mark_t& mark) {
@@ -158,6 +158,21 @@ class builder {
     top.pending.reset();
   }
 
+  // The line in which the map has the key already; 0 where it is new. Rules are small maps, and there are
+  // many of them: those are searched, larger ones get a table.
+  static int first_line_of(frame& top, const node& key) {
+    constexpr std::size_t few = 16;
+    if (top.keys.empty() && top.node.entries.size() < few) {
+      const auto found = std::ranges::find(top.node.entries, key.text, &entry::key);
+      return found == top.node.entries.end() ? 0 : found->at.line;
+    }
+    if (top.keys.empty()) {
+      for (const auto& known : top.node.entries) top.keys.emplace(known.key, known.at.line);
+    }
+    const auto [first, is_new] = top.keys.try_emplace(key.text, key.at.line);
+    return is_new ? 0 : first->second;
+  }
+
   void take_key(frame& top, const node& key) {
     top.pending = entry{.key = key.text, .at = key.at, .value = {}};
     top.drop_value = true;
@@ -165,8 +180,8 @@ class builder {
       errors_.add(key.at, {}, "a key must be a word");
     } else if (key.text == "<<" && !key.quoted) {
       errors_.add(key.at, key.text, "merge keys are not read: write the entries out");
-    } else if (const auto [first, is_new] = top.keys.try_emplace(key.text, key.at.line); !is_new) {
-      errors_.add(key.at, key.text, fmt::format("the key stands twice, first in line {}", first->second));
+    } else if (const int first = first_line_of(top, key); first != 0) {
+      errors_.add(key.at, key.text, fmt::format("the key stands twice, first in line {}", first));
     } else {
       top.drop_value = false;
     }
