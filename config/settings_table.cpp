@@ -22,10 +22,10 @@ constexpr std::array<std::string_view, 2> resolver_words{"c-ares", "system"};
 constexpr std::array<std::string_view, 2> tighten_words{"keep", "cut"};
 
 // A number may stand in quotes, with what the pattern lets stand behind it.
-std::string number_schema(std::uint64_t min, std::uint64_t max, std::string_view pattern) {
+std::string number_schema(std::uint64_t min, std::uint64_t max, bool zero, std::string_view pattern) {
   return fmt::format(
-      R"({{"anyOf":[{{"type":"integer","minimum":{},"maximum":{}}},{{"type":"string","pattern":"{}"}}]}})",
-      min, max, pattern);
+      R"({{"anyOf":[{}{{"type":"integer","minimum":{},"maximum":{}}},{{"type":"string","pattern":"{}"}}]}})",
+      zero ? R"({"const":0},)" : "", min, max, pattern);
 }
 
 // Names a member for reading and for writing.
@@ -48,7 +48,7 @@ setting_row duration(std::string_view path, std::string_view doc) {
 template <auto At, std::uint64_t Min, std::uint64_t Max>
 setting_row count(std::string_view path, std::string_view doc) {
   return {path,
-          number_schema(Min, Max, "^[0-9]+$"),
+          number_schema(Min, Max, false, "^[0-9]+$"),
           fmt::format("number, {} to {}", Min, Max),
           doc,
           [](settings_draft& d, const node& v, error_list& e) {
@@ -61,7 +61,7 @@ setting_row count(std::string_view path, std::string_view doc) {
 template <auto At, std::uint64_t Min, std::uint64_t Max, bool Zero = false>
 setting_row size(std::string_view path, std::string_view doc) {
   return {path,
-          number_schema(Zero ? 0 : Min, Max, "^[0-9]+(kB|MB|GB|KiB|MiB|GiB)?$"),
+          number_schema(Min, Max, Zero, "^[0-9]+(kB|MB|GB|KiB|MiB|GiB)?$"),
           fmt::format("size, {} to {}{}", core::size_to_string(Min), core::size_to_string(Max),
                       Zero ? ", or 0" : ""),
           doc,
@@ -294,7 +294,7 @@ void read_level(settings_draft& into, const node& map, std::string_view prefix, 
       const auto rest = candidate.path.substr(prefix.size());
       const auto word = rest.substr(0, rest.find('.'));
       if (std::ranges::find(known, word) == known.end()) known.push_back(word);
-      if (candidate.path == full) row = &candidate;
+      if (rest == entry.key && word == rest) row = &candidate;  // `timeouts.head:` is no spelling
       if (rest.size() > word.size() && word == entry.key) is_group = true;
     }
     const yaml::key_scope scope(errors, full);

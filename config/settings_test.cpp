@@ -54,6 +54,12 @@ TEST_CASE("every default holds without a file, and is valid") {
   CHECK(settings->timeouts.tunnel_idle == 0ms);
 }
 
+TEST_CASE("a dot is no spelling of a map") {
+  CHECK(errors_of("version: 1\ntimeouts.head: 10s\n") ==
+        std::vector<std::string>{"e:2:1: unknown key: `timeouts.head`"});
+  CHECK(errors_of("version: 1\ntimeouts: {timeouts.head: 10s}\n").size() == 1);
+}
+
 TEST_CASE("every key is read into its member") {
   const auto settings = config::parse_settings(R"(
 version: 1

@@ -12,6 +12,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
+from . import schema
 from .client import Client, eventually
 
 BINARY = os.environ.get("EXEAT_BINARY", "build/release/exeat")
@@ -107,6 +108,7 @@ class Exeat:
             self.output = []
             self.process = self._spawn()
             if eventually(lambda: self.process.poll() is not None or self.is_up(), 60) and self.process.poll() is None:
+                self._check_schemas()
                 return self
             if self.process.poll() is None:
                 self.process.kill()
@@ -115,6 +117,12 @@ class Exeat:
             if "already" not in self.text():
                 break
         raise AssertionError(f"ended with {self.process.returncode}:\n{self.text()}")
+
+    def _check_schemas(self):
+        """What the loader has just accepted, the schemas accept."""
+        for name, path in (("policy", self.policy_file), ("exeat", self.config_file)):
+            if path.stat().st_size < 50_000:  # more takes PyYAML seconds
+                assert schema.faults(name, path.read_text()) == [], path.read_text()
 
     def _spawn(self):
         process = subprocess.Popen(
