@@ -77,6 +77,7 @@ int run_parsed(command_line& line) {
   if (name == "lint") return run_lint(line.lint);
   if (name == "test") return run_test(line.test);
   if (name == "diff") return run_diff(line.diff);
+  if (name == "suggest") return run_suggest(line.suggest);
   if (name == "import") return run_import(line.import_from);
   if (name == "bundles") return run_bundles(line.bundles);
   if (name == "connect") return run_connect(line.connect);

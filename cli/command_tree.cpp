@@ -27,6 +27,7 @@ command_line::command_line() {
   add_lint();
   add_test();
   add_diff();
+  add_suggest();
   add_import();
   add_bundles();
   add_connect();
@@ -142,6 +143,34 @@ void command_line::add_diff() {
       ->type_name("LOG")
       ->allow_extra_args(false);
   s->add_flag("--insecure-policy-file", diff.insecure_policy_file, insecure);
+}
+
+void command_line::add_suggest() {
+  auto* s = app.add_subcommand(
+      "suggest",
+      "Print the narrowest rules that would have let pass what a log shows as refused, as a "
+      "file for `include`, and hold back what looks like an attempt to get a rule written.");
+  s->add_option("LOG", suggest.files, "Decision logs; without any blocked.log; - for standard input")
+      ->type_name("");
+  add_policy(s, suggest.policy);
+  s->add_option("--phase", suggest.phases, "Of this phase alone; may be repeated")
+      ->type_name("PHASE")
+      ->allow_extra_args(false);
+  s->add_option("--since", suggest.since, "Nothing older: 24h, 2027-03-31 or 2027-03-31T12:00:00Z")
+      ->type_name("TIME");
+  s->add_option("--min-count", suggest.min_count,
+                "Hold back what was asked for less often: by default 2 in untrusted phases, else 1")
+      ->type_name("N");
+  s->add_option("--wildcards", suggest.wildcards,
+                "Propose `*.x` with `max_names` where so many names under x were asked for; never by default")
+      ->type_name("N")
+      ->check(CLI::Range(std::uint64_t{2}, std::uint64_t{1'000'000}));
+  s->add_flag(
+      "--unused", suggest.unused,
+      "Also tell which rules of the policy the logs never needed, and which wildcards for few names alone");
+  s->add_option("--format", suggest.format, "text: a policy file, markdown, or json: one object per line")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "json", "markdown"}));
 }
 
 void command_line::add_import() {

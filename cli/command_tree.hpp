@@ -24,6 +24,7 @@ struct command_line {
   lint_options lint;
   test_options test;
   diff_options diff;
+  suggest_options suggest;
   import_options import_from;
   bundles_options bundles;
   connect_options connect;
@@ -45,6 +46,7 @@ struct command_line {
   void add_lint();
   void add_test();
   void add_diff();
+  void add_suggest();
   void add_import();
   void add_bundles();
   void add_connect();

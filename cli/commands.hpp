@@ -1,5 +1,7 @@
 // The subcommands, each one function from its options to an exit status.
 #pragma once
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -82,6 +84,19 @@ struct bundles_options {
 int run_bundles(const bundles_options& options);
 /// docs/reference/bundles.md.
 std::string bundles_page();
+
+/// `exeat suggest LOG...`.
+struct suggest_options {
+  policy_choice policy;
+  std::vector<std::string> files;   ///< "-": standard input; empty: blocked.log
+  std::vector<std::string> phases;  ///< empty: all
+  std::string since;                ///< as log::parse_since reads it; empty: everything
+  std::string format = "text";      ///< text (a policy file), json (one object per line), markdown
+  std::uint64_t wildcards = 0;      ///< names that back a wildcard; 0: none are proposed
+  std::optional<std::uint64_t> min_count;
+  bool unused = false;
+};
+int run_suggest(const suggest_options& options);
 
 /// `exeat import --from PRODUCT FILE`. 1 where the meaning is not the same throughout.
 struct import_options {

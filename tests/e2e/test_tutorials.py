@@ -17,7 +17,7 @@ def test_a_tutorial_says_what_happens(page, tmp_path):
 
 
 def test_there_is_one_for_each_user():
-    assert {page.stem for page in TUTORIALS} <= {"blocked-developer", "reviewing-a-change", "moving-from-squid"}
+    assert {page.stem for page in TUTORIALS} == {"blocked-developer", "reviewing-a-change", "moving-from-squid"}
 
 
 def test_what_is_shown_must_be_printed():
