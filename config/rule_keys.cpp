@@ -228,7 +228,7 @@ constexpr key_row<rule_draft> allow_table[]{
      read_resolve_in},
     {"max_names", name_budget, "number", "no limit",
      "Beside a wildcard: how many distinct names it may be used for, per job. Counted before a name is "
-     "looked up.",
+     "looked up; kept over a reload.",
      [](rule_draft& d, const node& v, error_list& e) {
        constexpr std::uint64_t most = 1'000'000;
        d.max_names = &v;

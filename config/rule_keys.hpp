@@ -53,7 +53,8 @@ void read_limit(std::optional<std::uint64_t>& into, const yaml::node& value, yam
 
 inline constexpr std::string_view upload_limit_doc =
     "Octets from client to origin, per job: `20MiB`. What is used up refuses with `upload-limit`; a live "
-    "tunnel is cut.";
+    "tunnel is cut. Until jobs can be told apart the process is one; a reload keeps what is used. `audit` "
+    "counts and cuts nothing.";
 inline constexpr std::string_view download_limit_doc =
     "Octets from origin to client, per job, as `upload_limit`.";
 

@@ -268,8 +268,9 @@ std::vector<setting_row> make_rows() {
       duration<EXEAT_AT(drain_timeout), 1, 86'400'000, true>(
           "drain_timeout", "How long tunnels may go on after SIGTERM before they are closed."),
       flag<EXEAT_AT(watch)>("watch", "Reload when the policy file changes (SIGHUP always does)."),
-      choice<EXEAT_AT(on_tighten), tighten_words>(
-          "on_tighten", "`cut` ends live tunnels that a reload now denies; `keep` lets them live on."),
+      choice<EXEAT_AT(on_tighten), tighten_words>("on_tighten",
+                                                  "`cut` ends live tunnels and plain HTTP requests that a "
+                                                  "reload now denies; `keep` lets them live on."),
       flag<EXEAT_AT(insecure_policy_file)>(
           "insecure_policy_file",
           "Accept a policy file that others may write. Whoever may write it decides what gets out."),

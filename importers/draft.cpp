@@ -115,6 +115,10 @@ std::optional<allowlist::rule> draft::rule_of(std::string_view host, reach reach
 
 bool draft::add(std::vector<allowlist::rule>& list, std::string_view list_name, allowlist::rule rule,
                 const allowlist::port_set& ports) {
+  if (ports.size() == 0) {
+    left_out(rule.where.line, fmt::format("`{}`: no port is left of it", allowlist::what_text(rule)));
+    return false;
+  }
   rule.ports = ports;
   const auto [found, is_new] =
       rules_.emplace(fmt::format("{}\n{}", list_name, allowlist::what_text(rule)), list.size());

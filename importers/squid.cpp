@@ -282,6 +282,11 @@ class translation {
     const auto tls_port = port_set::of({{443, 443}});
     const auto only_tunnel = intersection(tunnel, complement(plain));
     const auto only_plain = intersection(plain, complement(tunnel));
+    if (tunnel.size() == 0 && plain.size() == 0) {
+      out_.left_out(line, fmt::format("`{}`: neither 80 nor 443 is open to it, and no other port is named",
+                                      domain.host));
+      return false;
+    }
     bool done = true;
     if (!both.ranges().empty())
       done = each_phase(

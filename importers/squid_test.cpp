@@ -118,6 +118,15 @@ TEST_CASE("Squid: ports of a line, CONNECT and !CONNECT") {
   CHECK_FALSE(t.allows("agent", "c.example", 80));
 }
 
+TEST_CASE("Squid: what no port is left of is left out") {
+  const auto t = squid(
+      "acl p port 40 1025-65535\nacl d dstdomain a.example\nacl i dst 192.0.2.0/24\n"
+      "http_access deny !p\nhttp_access allow d\nhttp_access allow i\nhttp_access deny all\n");
+  CHECK(t.policy->rule_count() == 0);
+  CHECK(t.left_out(2, "neither 80 nor 443"));
+  CHECK(t.left_out(3, "no port is left"));
+}
+
 TEST_CASE("Squid: hostile files") {
   for (const std::string_view text :
        {"http_access", "http_access allow", "acl\nhttp_access deny all", "acl a\nhttp_access allow a",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seed corpora of the wire targets. Run once when a format changes; the seeds are committed."""
+"""Writes the seed corpora of the targets. Run once when a format changes; the seeds are committed."""
 import pathlib
 import struct
 
@@ -85,4 +85,23 @@ write("host_name", {
     "v6": b"2001:db8::/32",
     "mapped": b"::ffff:1.2.3.4",
     "hex": b"0x7f000001",
+})
+write("import", {
+    "smokescreen": b"\x00version: v1\nservices:\n  - name: a\n    action: report\n    allowed_domains: [a.example, '*.b.example']\n"
+                   b"global_deny_list: ['*.c.example']\ndefault: {action: enforce}\n",
+    "squid": b"\x01acl p port 80 1025-65535\nacl d dstdomain .a.example b.example\nacl n src 10.0.0.0/8\nacl i dst 192.0.2.0/24\n"
+             b"http_access deny !p\nhttp_access deny CONNECT !p\nhttp_access allow n d\nhttp_access allow i\nhttp_access deny all\n",
+    "gh_aw": b"\x02---\nnetwork:\n  allowed: [defaults, node, a.example, '*.b.example', https://c.example]\n  blocked: [d.example]\n---\n",
+    "copilot": b"\x03a.example, b.example\nhttps://c.example/p/\nhttp://d.example:8080/\n",
+    "harden_runner": b"\x04jobs:\n  a:\n    steps:\n      - uses: step-security/harden-runner@v2\n        with:\n"
+                     b"          egress-policy: block\n          allowed-endpoints: a.example:443 *.b.example:80\n",
+    "srt": b'\x05{"network": {"allowedDomains": ["a.example", "*.b.example"], "deniedDomains": ["c.example"]}}',
+})
+write("policy", {
+    "language": b"version: 1\nupload_limit: 1GiB\nphases:\n  agent:\n    download_limit: 5MB\n    final: true\n    allow:\n"
+                b"      - {use: anthropic, accept_risk: model, expires: 2099-01-01}\n"
+                b"      - {host: '*.a.example', max_names: 3, resolve_in: [192.0.2.0/24], upload_limit: 7}\n"
+                b"      - {host: b.example, ports: 80, methods: [GET], paths: [/x/**, '/y/*']}\n"
+                b"deny: [{host: '**.c.example', final: true}]\n"
+                b"tests: [{phase: agent, url: 'http://b.example/x/y', method: GET, expect: allow}]\n",
 })

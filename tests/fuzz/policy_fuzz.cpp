@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "config/load.hpp"
+#include "config/print_policy.hpp"
 #include "config/utf8.hpp"
 #include "tests/fuzz/expect.hpp"
 
@@ -44,6 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         EXPECT(pattern == nullptr || !pattern->apex || pattern->depth != allowlist::depth::exact);
       }
     }
+    // What is printed loads, and prints the same again.
+    const auto printed = config::print_policy(source);
+    const auto again = config::parse_policy(printed, "f");
+    EXPECT(again.has_value() && config::print_policy((*again)->source()) == printed);
   } else {
     judge(policy.error(), input);
   }
