@@ -273,7 +273,9 @@ constexpr key_row<allowlist::policy_source> policy_table[]{
     {"include", include_list, "path or list", "none",
      "Files that add to this one, relative to it: `include: [team.yaml, policy.d/]`. A path that ends in a "
      "slash stands for every `*.yaml` right in that directory. What is included may hold only `allow` rules "
-     "of phases that stand here, `deny` and `tests`.",
+     "of phases that stand here, `deny` and `tests`. A rule of it that is more specific than one here "
+     "governs "
+     "with its own terms: what must hold for all is a limit of the phase or the job, a `deny`, or `final`.",
      read_include},
     {"upload_limit", schema::limit, "size", "no limit",
      "As of a rule, over all phases of a job. Those of rule and phase hold besides.",

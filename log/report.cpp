@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json.hpp>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
@@ -18,13 +17,13 @@
 
 #include "core/units.hpp"
 #include "log/format.hpp"
+#include "log/json_line.hpp"
 
 namespace exeat::log {
 namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t line_max = 64U << 10;
 constexpr std::size_t group_max = 100'000;
 
 /// "2027-03-31T12:03:44.000123Z": of one length, so that text order is time order.
@@ -32,20 +31,6 @@ bool is_time(std::string_view text) {
   constexpr std::string_view shape = "dddd-dd-ddTdd:dd:dd.ddddddZ";
   return std::ranges::equal(text, shape,
                             [](char c, char form) { return form == 'd' ? c >= '0' && c <= '9' : c == form; });
-}
-
-std::string_view string_at(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  const json::string* text = value == nullptr ? nullptr : value->if_string();
-  return text == nullptr ? std::string_view{} : std::string_view(text->data(), text->size());
-}
-
-std::uint64_t number_at(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr) return 0;
-  if (const auto* number = value->if_uint64()) return *number;
-  if (const auto* number = value->if_int64()) return *number > 0 ? static_cast<std::uint64_t>(*number) : 0;
-  return 0;
 }
 
 class collection {

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/json.hpp>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -10,26 +9,12 @@
 #include <limits>
 #include <system_error>
 
+#include "log/json_line.hpp"
+
 namespace exeat::log {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::size_t line_max = 64U << 10;
-
-std::string_view string_at(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  const json::string* text = value == nullptr ? nullptr : value->if_string();
-  return text == nullptr ? std::string_view{} : std::string_view(text->data(), text->size());
-}
-
-std::uint64_t number_at(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr) return 0;
-  if (const auto* number = value->if_uint64()) return *number;
-  if (const auto* number = value->if_int64()) return *number > 0 ? static_cast<std::uint64_t>(*number) : 0;
-  return 0;
-}
 
 void take(std::string_view text, requests_read& count,
           const std::function<void(const recorded_request&)>& visit) {
