@@ -35,6 +35,12 @@ void append(errors& into, errors more) {
   into.insert(into.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
+// Errors of a file that cannot be read say who wanted it.
+errors included_at(errors wrong, const allowlist::mark& where) {
+  for (auto& one : wrong) one.message += fmt::format(" (included at {})", printable(where.to_string(), 1000));
+  return wrong;
+}
+
 // What an included file says, added to the base. Its rules are marked as included already.
 void merge(allowlist::policy_source& base, allowlist::policy_source added, errors& wrong) {
   std::vector<std::string_view> names;
@@ -82,8 +88,8 @@ void follow_includes(allowlist::policy_source& base, const include_source& from,
       return;
     }
     base.includes.push_back({path, where});
-    const auto text = from.read(path);
-    if (!text) return append(wrong, text.error());
+    auto text = from.read(path);
+    if (!text) return append(wrong, included_at(std::move(text.error()), where));
     digests += sha256_hex(*text);
     read_included(base, path, *text, wrong);
   };
@@ -100,9 +106,9 @@ void follow_includes(allowlist::policy_source& base, const include_source& from,
       continue;
     }
     base.includes.push_back({path, entry.where});
-    const auto files = from.list(path);
+    auto files = from.list(path);
     if (!files) {
-      append(wrong, files.error());
+      append(wrong, included_at(std::move(files.error()), entry.where));
       continue;
     }
     for (const auto& file : *files) take(file, entry.where);
