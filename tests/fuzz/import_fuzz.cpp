@@ -13,11 +13,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
   const auto products = importers::product_names().size();
-  const importers::source source{.from = static_cast<importers::product>(data[0] % products),
-                                 .text = input,
-                                 .file = "f",
-                                 .phase = "agent",
-                                 .read = [](const std::string&) { return std::string("a.example\n.b.example\n"); }};
+  const importers::source source{
+      .from = static_cast<importers::product>(data[0] % products),
+      .text = input,
+      .file = "f",
+      .phase = "agent",
+      .read = [](const std::string&) { return std::string("a.example\n.b.example\n"); }};
   const auto result = importers::import(source);
   if (!result) {
     EXPECT(!result.error().empty());
