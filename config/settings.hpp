@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <expected>
@@ -37,9 +38,59 @@ std::expected<endpoint, std::string> parse_endpoint(std::string_view text);
 /// 127.0.0.0/8, ::1 and unix sockets (::ffff:127.0.0.1 as well).
 bool is_local(const endpoint& endpoint) noexcept;
 
+/// An entry under `peer`: a local process by its socket's uid, its cgroup, or both.
+struct peer_claim {
+  std::optional<std::uint32_t> uid;
+  std::string cgroup;  ///< path of a cgroup v2 directory; empty: any
+  std::string phase;
+};
+/// An entry under `source`.
+struct source_claim {
+  core::cidr cidr;
+  std::string phase;
+};
+/// An entry under `mtls`: what a name in the verified client certificate proves. `{phase}` and `{job}` in the
+/// pattern stand for one or more of [a-z0-9-] each.
+struct certificate_claim {
+  enum class field : std::uint8_t { san_uri, san_dns, common_name };
+  certificate_claim::field field = field::san_uri;
+  std::string pattern;
+  std::string phase;  ///< empty: what `{phase}` stands for
+};
+/// An entry under `credential`: a token by its SHA-256.
+struct token_claim {
+  std::array<std::uint8_t, 32> sha256{};
+  std::string phase;
+};
+
+/// One element of a listener's `identity`: all of them must answer, and agree.
+struct identity_check {
+  enum class source : std::uint8_t { listener, peer, mtls, credential, source, proxy_protocol, any_of };
+  identity_check::source kind = source::listener;
+  std::vector<peer_claim> peers;
+  bool allow_own_uid = false;  ///< of `peer`
+  std::vector<certificate_claim> certificates;
+  std::vector<token_claim> tokens;
+  bool job_tokens = false;  ///< of `credential`: those of `exeat job open` are good as well
+  std::vector<source_claim> sources;
+  std::vector<core::cidr> upstreams;   ///< of `proxy_protocol`: who may send a header
+  std::vector<identity_check> any_of;  ///< alternatives; neither `listener`, `proxy_protocol` nor `any_of`
+  allowlist::mark where;
+};
+
+/// A listener that speaks TLS with its clients (`https://` proxies).
+struct tls_settings {
+  std::string certificate;  ///< PEM file: the chain
+  std::string key;          ///< PEM file
+  std::string client_ca;    ///< PEM file of those who sign client certificates; empty: none is asked for
+  std::string crl;          ///< PEM file; empty: none
+};
+
 struct listener {
   config::endpoint endpoint;
-  std::string phase;
+  std::string phase;                            ///< empty where `listener` is not among `identity`
+  std::vector<identity_check> identity = {{}};  ///< by default the listener alone
+  std::optional<tls_settings> tls;
   allowlist::mark where;  ///< in the file; file "--listen" from the command line; empty by default
 };
 
@@ -96,6 +147,16 @@ struct timeout_settings {
   std::chrono::milliseconds tunnel_idle{0};         ///< a tunnel without an octet either way; 0: for ever
 };
 
+/// `job:` of exeat.yaml: the one job that this process serves besides those of `exeat job open`.
+struct job_settings {
+  /// In order; the phases of one step run beside one another. Empty: no job is declared, and no phase is ever
+  /// sealed.
+  std::vector<std::vector<std::string>> phases;
+  std::string state_dir;            ///< made by `exeat state init`
+  std::string advance_secret_file;  ///< empty: only an operator advances it
+  bool hold_policy = true;          ///< a reload that widens an untrusted phase waits for the job's end
+};
+
 enum class tighten_action : std::uint8_t { keep, cut };
 
 struct settings {
@@ -111,6 +172,9 @@ struct settings {
   std::vector<std::string> admin_hosts;
   /// The control socket; empty: none.
   std::optional<unix_endpoint> control = default_control();
+  job_settings job;
+  /// Holds the bearer token that makes an operator of whoever sends it; empty: none.
+  std::string operator_token_file;
   log_settings log;
   dns_settings dns;
   std::uint32_t workers = 0;  ///< 0: one per core that this process may use; at most 256

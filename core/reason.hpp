@@ -34,10 +34,23 @@ enum class reason_kind : std::uint8_t {
   X(too_many_names,         "too-many-names",         policy,   403, "http_request_denied", "The wildcard has been used for as many names as its `max_names` allows in one job.") \
   X(upload_limit,           "upload-limit",           policy,   403, "http_request_denied", "The `upload_limit` of the rule, the phase or the job is used up.") \
   X(download_limit,         "download-limit",         policy,   403, "http_request_denied", "The `download_limit` of the rule, the phase or the job is used up.") \
+  X(request_limit,          "request-limit",          policy,   403, "http_request_denied", "The `request_limit` of the rule, the phase or the job is used up.") \
+  X(time_limit,             "time-limit",             policy,   403, "http_request_denied", "The `time_limit` of the phase has passed.") \
+  X(canary,                 "canary",                 policy,   403, "http_request_denied", "The name is a canary: no honest process asks for it. The client is told `no-rule`.") \
   X(outside_resolve_in,     "outside-resolve-in",     policy,   403, "destination_ip_prohibited", "The name resolves to an address that the `resolve_in` of its rule does not hold.") \
   X(address_forbidden,      "address-forbidden",      policy,   403, "destination_ip_prohibited", "The name resolves to (or is) a special-purpose address that no `addresses` entry excepts.") \
   X(address_denied,         "address-denied",         policy,   403, "destination_ip_prohibited", "The name resolves to (or is) an address within a `cidr` under `deny`.") \
   X(own_listener,           "own-listener",           policy,   403, "destination_ip_prohibited", "The destination is one of the proxy's own listeners.") \
+  X(identity_silent,        "identity-silent",        policy,   403, "http_request_denied", "A source of identity that the listener names gave no answer, so nobody knows which phase is asking.") \
+  X(identity_ambiguous,     "identity-ambiguous",     policy,   403, "http_request_denied", "A source of identity gave more than one answer.") \
+  X(identity_conflict,      "identity-conflict",      policy,   403, "http_request_denied", "The sources of identity that the listener names disagree about the phase or the job.") \
+  X(identity_changed,       "identity-changed",       policy,   403, "http_request_denied", "A request came in another phase or job than the first one on its connection.") \
+  X(own_uid,                "own-uid",                policy,   403, "http_request_denied", "The client runs under the proxy's own uid, which is no phase's.") \
+  X(credential_missing,     "credential-missing",     policy,   407, "http_request_denied", "The listener wants a credential (`Proxy-Authorization`), and the request has none.") \
+  X(credential_wrong,       "credential-wrong",       policy,   407, "http_request_denied", "The credential of the request is not one that the listener knows.") \
+  X(job_unknown,            "job-unknown",            policy,   403, "http_request_denied", "The job that the client belongs to is not open.") \
+  X(phase_not_in_job,       "phase-not-in-job",       policy,   403, "http_request_denied", "The job does not declare this phase.") \
+  X(phase_sealed,           "phase-sealed",           policy,   403, "http_request_denied", "The job has left this phase behind (or has ended): it is sealed, and stays so.") \
   X(not_tls,                "not-tls",                policy,   403, "http_request_denied", "The tunnel does not carry TLS and its rule does not say `tls: any`.") \
   X(sni_missing,            "sni-missing",            policy,   403, "http_request_denied", "The ClientHello names no server, so it cannot be held against the CONNECT host.") \
   X(sni_mismatch,           "sni-mismatch",           policy,   403, "http_request_denied", "The ClientHello names another server than the CONNECT host.") \
@@ -73,6 +86,8 @@ enum class reason_kind : std::uint8_t {
   X(http2_on_plain,         "http2-on-plain",         request,  400, "http_request_error", "An HTTP/2 preface on a plain HTTP/1.1 listener.") \
   X(tls_on_plain,           "tls-on-plain",           request,  400, "http_request_error", "TLS bytes on a plain listener: the proxy URL starts with http://, not https://.") \
   X(client_closed,          "client-closed",          request,  400, "", "The client closed the connection within a head or a body.") \
+  X(bad_proxy_protocol,     "bad-proxy-protocol",     request,  400, "http_request_error", "The connection does not begin with a valid PROXY protocol header, or does not come from an upstream that may send one.") \
+  X(tls_handshake,          "tls-handshake",          request,  400, "http_request_error", "The TLS handshake with the client failed: no TLS, no common version, or no certificate that verifies.") \
   X(head_too_large,         "head-too-large",         limit,    431, "http_request_error", "The head exceeds `limits.head_bytes`.") \
   X(too_many_fields,        "too-many-fields",        limit,    431, "http_request_error", "The head has more fields than `limits.head_fields`.") \
   X(head_timeout,           "head-timeout",           limit,    408, "http_request_error", "The head was not complete within `timeouts.head`.") \
