@@ -7,6 +7,8 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "config/job_keys.hpp"
+
 namespace exeat::config {
 namespace {
 
@@ -135,6 +137,7 @@ std::vector<error> validate(const settings& s) {
     out.push_back(complaint({}, {}, "`admin.reload_token_file` without an admin listener"));
   }
   check_dns(s, out);
+  check_job(s, out);
   return out;
 }
 
@@ -150,6 +153,7 @@ std::vector<error> check_phases(const settings& s, const allowlist::policy& poli
                                           to_string(listener.endpoint), policy.source().file),
                    .nearest = nearest_word(listener.phase, names)});
   }
+  check_job_phases(s, policy, out);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/endpoint_keys.hpp"
+#include "config/job_keys.hpp"
 #include "config/paths.hpp"
 #include "core/units.hpp"
 
@@ -180,10 +181,37 @@ std::vector<setting_row> make_rows() {
        "Metrics and health.", read_admin,
        [](const settings& s) { return s.admin ? to_string(*s.admin) : "none"; }},
       {"control", R"({"anyOf":[{"const":"none"},{"$ref":"#/$defs/control"}]})", "map, or none",
-       "The control socket, for `POST /-/reload`.", read_control,
+       "The control socket, for `exeat phase`, `exeat job` and `POST /-/reload`.", read_control,
        [](const settings&) -> std::string {
          return "exeat.sock under $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/exeat, or none";
        }},
+      {"job.phases", job_phases_schema(), "list of phases, or of {parallel: [PHASE, ...]}",
+       "The phases of the one job that this process serves besides those of `exeat job open`, in their "
+       "order; "
+       "those of one `parallel` run beside one another. `exeat phase advance` seals a phase for good.",
+       read_job_phases, show_job_phases},
+      path<EXEAT_AT(job.state_dir)>(
+          "job.state_dir",
+          "A directory that `exeat state init` has made: it keeps what is sealed sealed when the process "
+          "starts "
+          "again. Without it `exeat phase advance` and `exeat job open` are refused.",
+          none),
+      path<EXEAT_AT(job.advance_secret_file)>(
+          "job.advance_secret_file",
+          "A file with the secret (16 characters or more) that advances this job and is good for nothing "
+          "else.",
+          [](const settings&) -> std::string { return "none: only an operator advances it"; }),
+      flag<EXEAT_AT(job.hold_policy)>(
+          "job.hold_policy",
+          "A reload that makes an untrusted phase wider waits, for a job that is in it or comes to it, until "
+          "that job ends (`exeat job new` for the one of this file)."),
+      path<EXEAT_AT(operator_token_file)>(
+          "operator_token_file",
+          "A file with the token (16 characters or more) that makes an operator of whoever sends it as a "
+          "bearer "
+          "token: who opens, advances and ends jobs. On the control socket a uid that no phase has is one "
+          "without it.",
+          none),
       path<EXEAT_AT(log.file)>(
           "log.file", "Every decision goes to this file, one JSON object per line. Reopened on SIGHUP.",
           none),

@@ -157,6 +157,9 @@ REFUSED = {
         "{version: 1, timeouts: {head: 10}}", "{version: 1, timeouts: 10s}", "{version: 1, timeouts.head: 10s}",
         "{version: 1, watch: 1}", "{version: 1, on_tighten: kill}", "{version: 1, via: 'a b'}", "{version: 1, via: ''}",
         "{version: 1, policy: }", "{version: 1, policy: [policy.yaml]}", "{version: 1, policy: ''}",
+        "{version: 1, job: []}", "{version: 1, job: {phases: []}}", "{version: 1, job: {phases: setup}}",
+        "{version: 1, job: {phases: [{}]}}", "{version: 1, job: {phases: [{parallel: []}]}}", "{version: 1, job: {phase: [setup]}}",
+        "{version: 1, job: {phases: [[setup]]}}", "{version: 1, job: {hold_policy: 1}}", "{version: 1, operator_token_file: [x]}",
     ],
 }
 
