@@ -105,3 +105,12 @@ write("policy", {
                 b"deny: [{host: '**.c.example', final: true}]\n"
                 b"tests: [{phase: agent, url: 'http://b.example/x/y', method: GET, expect: allow}]\n",
 })
+write("credential", {
+    "phase": b"Basic c2V0dXA6dA==",
+    "job": b"Basic ai0xOnU=",
+    "closed": b"Basic ai0yOnU=",
+    "bearer": b"Bearer t",
+    "bearer_job": b"bearer j-1.u",
+    "colons": b"BASIC  YTpiOmM6ZA==",
+    "unpadded": b"Basic YTpiYw",
+})
