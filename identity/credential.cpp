@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "identity/secret.hpp"
+#include "jobs/secret.hpp"
 
 namespace exeat::identity {
 namespace {
@@ -83,11 +83,11 @@ const jobs::job* open_job(const config::identity_check& check, const job_lookup&
 /// What the candidates that have been compared come to. None ends the comparing.
 class verdict {
  public:
-  explicit verdict(const digest& given) noexcept : given_(given) {}
+  explicit verdict(const jobs::digest& given) noexcept : given_(given) {}
 
-  void compare(const digest& candidate, const proven& what) noexcept {
+  void compare(const jobs::digest& candidate, const proven& what) noexcept {
     ++compared_;
-    if (!is_equal(given_, candidate)) return;
+    if (!jobs::same_digest(given_, candidate)) return;
     if (found_ && *found_ != what) ambiguous_ = true;
     found_ = what;
   }
@@ -100,7 +100,7 @@ class verdict {
   bool has_compared() const noexcept { return compared_ != 0; }
 
  private:
-  const digest& given_;
+  const jobs::digest& given_;
   std::optional<proven> found_;
   bool ambiguous_ = false;
   std::size_t compared_ = 0;
@@ -133,7 +133,7 @@ std::expected<proven, refusal> judge_basic(const config::identity_check& check, 
   if (user.empty()) return wrong("Basic: the user name is empty; it is the phase, or the id of the job");
   if (token.empty()) return wrong("Basic: the token (password) is empty");
 
-  const auto given = sha256_of(token);
+  const auto given = jobs::sha256_of(token);
   if (!given) return no_digest();
   verdict verdict(*given);
   for (const auto& claim : check.tokens) {
@@ -156,7 +156,7 @@ std::expected<proven, refusal> judge_basic(const config::identity_check& check, 
 std::expected<proven, refusal> judge_bearer(const config::identity_check& check, std::string_view text,
                                             const job_lookup& jobs) {
   if (!is_token68(text)) return wrong("Bearer: what follows is not a token");
-  const auto given = sha256_of(text);
+  const auto given = jobs::sha256_of(text);
   if (!given) return no_digest();
   verdict plain(*given);
   for (const auto& claim : check.tokens) plain.compare(claim.sha256, {claim.phase, {}});
@@ -165,7 +165,7 @@ std::expected<proven, refusal> judge_bearer(const config::identity_check& check,
   const auto dot = text.find('.');
   const bool of_a_job = check.job_tokens && names_a_job(text) && dot != std::string_view::npos;
   const auto* job = of_a_job ? open_job(check, jobs, text.substr(0, dot)) : nullptr;
-  const auto given_to_job = sha256_of(of_a_job ? text.substr(dot + 1) : std::string_view{});
+  const auto given_to_job = jobs::sha256_of(of_a_job ? text.substr(dot + 1) : std::string_view{});
   if (!given_to_job) return no_digest();
   verdict of_job(*given_to_job);
   if (job != nullptr) of_job.compare_all_of(*job);

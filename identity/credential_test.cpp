@@ -2,16 +2,16 @@
 
 #include <doctest/doctest.h>
 
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "identity/secret.hpp"
+#include "jobs/secret.hpp"
 
 using namespace exeat;
 using namespace exeat::identity;
 using core::reason;
+using jobs::sha256_of;
 
 namespace {
 
@@ -71,26 +71,6 @@ struct stage {
 };
 
 }  // namespace
-
-TEST_CASE("SHA-256 and its digits are those of FIPS 180-4; a fresh token is fresh") {
-  CHECK(hex_of(sha256_of("abc").value()) ==
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  CHECK(hex_of(sha256_of("").value()) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  CHECK(is_equal(sha256_of("a").value(), sha256_of("a").value()));
-  auto near = sha256_of("a").value();
-  near.back() ^= 1;
-  CHECK_FALSE(is_equal(sha256_of("a").value(), near));
-  std::set<std::string> seen;
-  for (int i = 0; i < 200; ++i) {
-    const auto token = fresh_token().value();
-    CHECK(token.size() == token_prefix.size() + 43);
-    CHECK(token.starts_with("exeat_t_"));
-    CHECK(token.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") ==
-          std::string::npos);
-    seen.insert(token);
-  }
-  CHECK(seen.size() == 200);
-}
 
 TEST_CASE("a token proves its phase, and one of a job the job as well") {
   const stage s;

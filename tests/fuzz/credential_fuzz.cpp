@@ -3,17 +3,17 @@
 #include <string_view>
 
 #include "identity/credential.hpp"
-#include "identity/secret.hpp"
+#include "jobs/secret.hpp"
 #include "tests/fuzz/expect.hpp"
 
 using namespace exeat;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const jobs::job job("j-1", {{{"agent"}}}, {{"agent", identity::sha256_of("u").value()}});
+  static const jobs::job job("j-1", {{{"agent"}}}, {{"agent", jobs::sha256_of("u").value()}});
   static const auto check = [] {
     config::identity_check made;
     made.kind = config::identity_check::source::credential;
-    made.tokens.push_back({.sha256 = identity::sha256_of("t").value(), .phase = "setup"});
+    made.tokens.push_back({.sha256 = jobs::sha256_of("t").value(), .phase = "setup"});
     made.job_tokens = true;
     return made;
   }();
