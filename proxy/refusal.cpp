@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <vector>
 
 #include "core/safe_text.hpp"
 
@@ -103,7 +104,34 @@ std::string_view sentence(const refusal& refusal) {
   return refusal.message.empty() ? core::row_of(refusal.reason).doc : refusal.message;
 }
 
-std::string json_body(const refusal& refusal) {
+bool wants_credential(const refusal& refusal) {
+  return core::row_of(refusal.reason).status == 407;
+}
+
+// As a user would write it; `user` stands before the host.
+std::string proxy_url(const refusal& refusal, std::string_view user = {}) {
+  std::string url = refusal.tls ? "https://" : "http://";
+  url += user;
+  // A unix socket has no URL that clients know: what leads to it has an address of its own.
+  const bool has_address = !refusal.listener.empty() && !refusal.listener.starts_with("unix:");
+  url += has_address ? refusal.listener : "HOST:PORT";
+  return url;
+}
+
+// To whoever lacks a credential the phases that have one are not named: they are not theirs to know.
+std::vector<std::string> where_it_goes(const refusal& refusal) {
+  return {
+      "The credential goes into the proxy URL, as the user name (the phase, or the id of the job) and",
+      "the token:",
+      "",
+      "    " + proxy_url(refusal, "PHASE:TOKEN@"),
+      "    " + proxy_url(refusal, "JOB:TOKEN@"),
+      "",
+      "in HTTPS_PROXY and HTTP_PROXY, or into the proxy setting of a client that has its own. A client that",
+      "sends fields of its choice can send `Proxy-Authorization: Bearer TOKEN` (of a job: JOB.TOKEN)."};
+}
+
+std::string json_body(const refusal& refusal, std::span<const std::string> next) {
   const auto& row = core::row_of(refusal.reason);
   std::string out;
   append_member(out, "error", family(row.kind));
@@ -113,15 +141,15 @@ std::string json_body(const refusal& refusal) {
   append_member(out, "decision", refusal.decision);
   append_member(out, "message", sentence(refusal));
   out += ",\"next\":[";
-  for (std::size_t i = 0; i < refusal.next.size(); ++i) {
+  for (std::size_t i = 0; i < next.size(); ++i) {
     if (i != 0) out += ',';
-    core::append_json_string(out, refusal.next[i]);
+    core::append_json_string(out, next[i]);
   }
   out += "]}\n";
   return out;
 }
 
-std::string text_body(const refusal& refusal) {
+std::string text_body(const refusal& refusal, std::span<const std::string> next) {
   const auto& row = core::row_of(refusal.reason);
   std::string out = "exeat ";
   out += verb(row.kind);
@@ -139,8 +167,8 @@ std::string text_body(const refusal& refusal) {
   out += "\ndecision: ";
   append_text(out, refusal.decision);
   out += '\n';
-  if (!refusal.next.empty()) out += '\n';
-  for (const auto& line : refusal.next) {
+  if (!next.empty()) out += '\n';
+  for (const auto& line : next) {
     append_text(out, line);
     out += '\n';
   }
@@ -149,8 +177,8 @@ std::string text_body(const refusal& refusal) {
 
 // For the person who typed the proxy's address into a browser, or a client that was given it as a server.
 std::string origin_form_body(const refusal& refusal) {
-  std::string url = "http://";
-  append_text(url, refusal.listener.empty() ? "HOST:PORT" : refusal.listener);
+  std::string url;
+  append_text(url, proxy_url(refusal));
   std::string out =
       "This is Exeat, an egress proxy. It is not a web site: programs send their requests through it,\n"
       "and it lets through what its policy allows";
@@ -184,9 +212,13 @@ std::string reason_phrase(core::reason reason) {
 
 void append_refusal(std::string& out, const refusal& refusal) {
   const auto& row = core::row_of(refusal.reason);
-  const std::string body = refusal.wants_json                            ? json_body(refusal)
+  const bool challenge = wants_credential(refusal);
+  std::vector<std::string> told;
+  if (challenge && refusal.next.empty()) told = where_it_goes(refusal);
+  const auto next = told.empty() ? refusal.next : std::span<const std::string>(told);
+  const std::string body = refusal.wants_json                            ? json_body(refusal, next)
                            : refusal.reason == core::reason::origin_form ? origin_form_body(refusal)
-                                                                         : text_body(refusal);
+                                                                         : text_body(refusal, next);
   // A status below 400 would tell the client that it got what it asked for.
   const int status = row.status < 400 ? 500 : row.status;
   const auto to = std::back_inserter(out);
@@ -200,13 +232,19 @@ void append_refusal(std::string& out, const refusal& refusal) {
     append_field_text(out, refusal.decision);
     out += "\r\n";
   }
+  if (challenge) {
+    // Two fields: some clients read one challenge a field. Basic first, which every client knows.
+    out +=
+        "Proxy-Authenticate: Basic realm=\"exeat\", charset=\"UTF-8\"\r\n"
+        "Proxy-Authenticate: Bearer realm=\"exeat\"\r\n";
+  }
   fmt::format_to(to,
                  "Content-Type: {}\r\n"
                  "Content-Length: {}\r\n"
                  "Cache-Control: no-store\r\n"
                  "X-Content-Type-Options: nosniff\r\n",
                  refusal.wants_json ? "application/json" : "text/plain; charset=utf-8", body.size());
-  if (refusal.close) {
+  if (refusal.close || challenge) {
     out += "Connection: close\r\n";
   } else if (refusal.http_minor == 0) {
     out += "Connection: keep-alive\r\n";

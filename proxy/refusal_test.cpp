@@ -181,6 +181,48 @@ TEST_CASE("who opens the proxy in a browser learns what it is and how to use it"
   CHECK(rendered(r).body.starts_with("{\"error\":\"bad-request\",\"reason\":\"origin-form\""));
 }
 
+TEST_CASE("a 407 challenges in two fields, closes, and says where the credential goes") {
+  refusal r{.reason = reason::credential_missing, .decision = "0123456789ABC", .destination = "x.com:443"};
+  r.listener = "127.0.0.1:3130";
+  r.close = false;
+  for (const auto why : {reason::credential_missing, reason::credential_wrong}) {
+    r.reason = why;
+    const auto out = rendered(r);
+    CHECK(out.status_line == fmt::format("HTTP/1.1 407 egress-denied {}", exeat::core::code_of(why)));
+    std::vector<std::string> challenges;
+    for (const auto& field : out.fields) {
+      if (field.starts_with("Proxy-Authenticate:")) challenges.push_back(field);
+    }
+    CHECK(challenges ==
+          std::vector<std::string>{R"(Proxy-Authenticate: Basic realm="exeat", charset="UTF-8")",
+                                   R"(Proxy-Authenticate: Bearer realm="exeat")"});
+    CHECK(out.field("Connection") == "close");
+    CHECK(out.body.find("\n    http://PHASE:TOKEN@127.0.0.1:3130\n") != std::string::npos);
+    CHECK(out.body.find("\n    http://JOB:TOKEN@127.0.0.1:3130\n") != std::string::npos);
+    CHECK(out.body.find("reason:   credential-") != std::string::npos);
+  }
+  r.http_minor = 0;
+  CHECK(rendered(r).field("Connection") == "close");
+  r.tls = true;
+  CHECK(rendered(r).body.find("https://PHASE:TOKEN@127.0.0.1:3130") != std::string::npos);
+  for (const std::string_view listener : {"", "unix:/run/exeat/agent.sock"}) {
+    r.listener = listener;
+    CHECK(rendered(r).body.find("https://PHASE:TOKEN@HOST:PORT\n") != std::string::npos);
+    CHECK(rendered(r).body.find("/run/exeat") == std::string::npos);
+  }
+  r.wants_json = true;
+  CHECK(rendered(r).body.find("\"    https://PHASE:TOKEN@HOST:PORT\"") != std::string::npos);
+  r.next = next;
+  CHECK(rendered(r).body.ends_with("\"next\":[\"add:\",\"  - host: x.com\"]}\n"));
+}
+
+TEST_CASE("no challenge without a 407") {
+  for (const auto& row : exeat::core::reasons()) {
+    CAPTURE(row.code);
+    CHECK(rendered({.reason = row.value}).field("Proxy-Authenticate").empty() == (row.status != 407));
+  }
+}
+
 TEST_CASE("Accept: JSON only where it is preferred over plain text") {
   for (const std::string_view accept :
        {"application/json", "APPLICATION/JSON", "application/problem+json", "application/json;charset=utf-8",
