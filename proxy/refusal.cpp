@@ -214,8 +214,11 @@ void append_refusal(std::string& out, const refusal& refusal) {
   const auto& row = core::row_of(refusal.reason);
   const bool challenge = wants_credential(refusal);
   std::vector<std::string> told;
-  if (challenge && refusal.next.empty()) told = where_it_goes(refusal);
-  const auto next = told.empty() ? refusal.next : std::span<const std::string>(told);
+  if (challenge) {
+    told = where_it_goes(refusal);
+    told.insert(told.end(), refusal.next.begin(), refusal.next.end());
+  }
+  const auto next = challenge ? std::span<const std::string>(told) : refusal.next;
   const std::string body = refusal.wants_json                            ? json_body(refusal, next)
                            : refusal.reason == core::reason::origin_form ? origin_form_body(refusal)
                                                                          : text_body(refusal, next);

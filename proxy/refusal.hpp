@@ -14,9 +14,9 @@ struct refusal {
   std::string_view destination;                 ///< host:port; empty where none was understood
   std::string_view phase;                       ///< empty where none is known
   std::string_view message;                     ///< allowlist::explanation; empty: the reason's own sentence
-  std::span<const std::string> next;            ///< what to do, line by line
-  std::string_view listener;  ///< host:port that the client reached; told to a browser (origin_form) and,
-                              ///< where `next` is empty, to who lacks a credential (407)
+  std::span<const std::string> next;            ///< what to do, line by line; a 407 says first where it goes
+  std::string_view listener;  ///< host:port that the client reached; told to a browser (origin_form) and to
+                              ///< who lacks a credential (407) only
   bool tls = false;           ///< the listener speaks TLS: its proxy URL begins with https://
   bool wants_json = false;    ///< accept_wants_json of the request's Accept
   bool head_request = false;  ///< the fields of the answer without its body (RFC 9110 9.3.2)
