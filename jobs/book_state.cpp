@@ -51,35 +51,32 @@ std::expected<book::entry, std::string> book::read_entry(const std::string& name
 }
 
 void book::adopt_implicit() {
+  implicit_ = {};
   implicit_trouble_.clear();
   const auto file = directory_ + "/" + std::string(store::implicit_job);
   auto found = read_entry(std::string(store::implicit_job), "");
+  std::string wrong;
   if (!found) {
-    implicit_trouble_ = file + " cannot be used: " + found.error();
-  } else if (found->kept.plan != declared_ && found->kept.has_seals()) {
-    implicit_trouble_ = file + " is of another order of phases (" + found->kept.plan.to_string() +
-                        "), and something of it is sealed";
-    // Kept while none is declared: the order may come back.
-    if (declared_.steps.empty()) implicit_ = std::move(*found);
+    wrong = file + " cannot be used: " + found.error();
   } else {
-    implicit_ = std::move(*found);
-    if (declared_.steps.empty()) return;
-    implicit_.kept.plan = declared_;
-    implicit_.live = std::make_shared<job>("", declared_, std::vector<token>(), implicit_.kept.current);
-    if (implicit_.kept.ended != ending::none) implicit_.live->end(implicit_.kept.ended);
+    implicit_ = std::move(*found);  // also of another order, and while none is declared: it may come back
+    if (implicit_.kept.plan != declared_ && implicit_.kept.has_seals())
+      wrong = file + " is of another order of phases (" + implicit_.kept.plan.to_string() +
+              "), and something of it is sealed";
+  }
+  if (declared_.steps.empty()) return;
+  if (!wrong.empty()) {
+    implicit_trouble_ = wrong + ": every phase is sealed; `exeat job new` starts the next job";
+    seal_implicit();
     return;
   }
-  if (declared_.steps.empty()) {
-    implicit_trouble_.clear();
-    return;
-  }
-  implicit_trouble_ += ": every phase is sealed; `exeat job new` starts the next job";
-  seal_implicit();
+  implicit_.kept.plan = declared_;
+  implicit_.live = std::make_shared<job>("", declared_, std::vector<token>(), implicit_.kept.current);
+  if (implicit_.kept.ended != ending::none) implicit_.live->end(implicit_.kept.ended);
 }
 
 void book::seal_implicit() {
   if (declared_.steps.empty()) return;
-  implicit_ = {};
   implicit_.live = std::make_shared<job>("", declared_);
   implicit_.live->end(ending::state_damaged);
 }

@@ -57,6 +57,8 @@ std::expected<void, std::string> put(int directory, const std::string& name, std
   descriptor file(
       ::openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) return failed("a file cannot be made", errno);
+  // The umask may have taken bits away.
+  if (::fchmod(file.get(), 0600) != 0) return failed("a file cannot be made", errno);
   while (!text.empty()) {
     const auto wrote = ::write(file.get(), text.data(), text.size());
     if (wrote < 0 && errno == EINTR) continue;
