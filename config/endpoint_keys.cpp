@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "config/paths.hpp"
+#include "config/tls_keys.hpp"
 #include "core/host_name.hpp"
 
 namespace exeat::config {
@@ -75,6 +76,8 @@ constexpr value_schema octal_mode{
     .beside = R"({"required":["unix"]})"};
 constexpr value_schema host_names{.json = R"({"type":"array","items":{"$ref":"#/$defs/host_name"}})"};
 
+constexpr value_schema tls_map{.json = R"({"$ref":"#/$defs/tls"})", .beside = R"({"required":["address"]})"};
+
 constexpr key_row<endpoint_draft> address_row{"address",
                                               tcp_address,
                                               "ADDRESS:PORT",
@@ -96,7 +99,11 @@ constexpr key_row<endpoint_draft> listener_table[]{
     socket_row,
     mode_row,
     {"phase", schema::phase_name.must(), "phase", "required",
-     "The phase of policy.yaml that holds for whoever connects here.", read_phase}};
+     "The phase of policy.yaml that holds for whoever connects here.", read_phase},
+    {"tls", tls_map, "map", "none",
+     "Clients speak TLS with the proxy (`https://` in their proxy URL); see `tls` of a listener. Only with "
+     "`address`.",
+     read_tls}};
 constexpr key_row<endpoint_draft> admin_table[]{
     address_row,
     socket_row,
@@ -175,9 +182,10 @@ void read_listeners(settings_draft& into, const node& value, error_list& errors)
     if (std::ranges::find(item.entries, "phase", &yaml::entry::key) == item.entries.end()) {
       errors.add(item.at, {}, "the listener names no `phase`");
     }
+    auto tls = finish_tls(draft, item, into.directory, errors);
     if (const auto where = finish(draft, item, into.directory, errors)) {
       into.settings.listeners.push_back(
-          {.endpoint = *where, .phase = draft.phase, .where = errors.mark(item.at)});
+          {.endpoint = *where, .phase = draft.phase, .tls = std::move(tls), .where = errors.mark(item.at)});
     }
   }
 }

@@ -6,6 +6,7 @@
 #include "config/policy_keys.hpp"
 #include "config/rule_keys.hpp"
 #include "config/settings_table.hpp"
+#include "config/tls_keys.hpp"
 #include "core/reason.hpp"
 
 namespace exeat::config {
@@ -81,6 +82,7 @@ std::string configuration_page() {
                        cell(row.doc));
   }
   out += "\n## An entry under `listeners`\n\n" + key_table(listener_rows());
+  out += "## `tls` of a listener\n\n" + key_table(tls_rows());
   out += "## `admin`\n\n" + key_table(admin_rows());
   out += "## `control`\n\n" + key_table(control_rows());
   out +=

@@ -11,6 +11,7 @@
 #include "config/policy_keys.hpp"
 #include "config/rule_keys.hpp"
 #include "config/settings_table.hpp"
+#include "config/tls_keys.hpp"
 #include "core/safe_text.hpp"
 
 namespace exeat::config {
@@ -185,6 +186,7 @@ std::string configuration_schema() {
   defaults.control.reset();
   members own;
   own.add("listener", map_schema(listener_rows(), false, address_or_unix));
+  own.add("tls", map_schema(tls_rows(), false));
   own.add("admin", map_schema(admin_rows(), false, not_address_and_unix));
   own.add("control", map_schema(control_rows(), false));
   return whole("exeat.yaml, the configuration of Exeat", settings_schema("", defaults), own);

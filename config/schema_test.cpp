@@ -5,6 +5,7 @@
 #include "config/policy_keys.hpp"
 #include "config/rule_keys.hpp"
 #include "config/settings_table.hpp"
+#include "config/tls_keys.hpp"
 
 using namespace exeat::config;
 
@@ -37,6 +38,7 @@ TEST_CASE("every key has a schema") {
   check_rows(included, included_phase_rows());
   const auto configuration = configuration_schema();
   check_rows(configuration, listener_rows());
+  check_rows(configuration, tls_rows());
   check_rows(configuration, admin_rows());
   check_rows(configuration, control_rows());
   for (const auto& row : setting_rows()) {

@@ -36,6 +36,7 @@ struct endpoint_draft {
   const yaml::node* mode_node = nullptr;
   ::mode_t mode = 0600;
   std::string phase;
+  std::optional<tls_settings> tls;
   std::string token_file;
   std::vector<std::string> allowed_hosts;
 };

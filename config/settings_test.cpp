@@ -291,3 +291,37 @@ TEST_CASE("the command line goes over the file") {
         "--admin: expected ADDRESS:PORT or unix:PATH: `x`\n");
   CHECK_FALSE(config::load_settings("", {.listen = {"agent=0.0.0.0:3128"}}));
 }
+
+TEST_CASE("tls of a listener") {
+  const auto of = [](std::string_view listener) {
+    return "version: 1\nlisteners:\n  - {phase: agent, " + std::string(listener) + "}\n";
+  };
+  const auto settings = config::parse_settings(
+      of(R"(address: "127.0.0.1:1", tls: {certificate: a.pem, key: /a.key, client_ca: ca.pem, crl: ca.crl})"),
+      "e", "/etc/exeat");
+  REQUIRE(settings);
+  const auto& tls = settings->listeners.at(0).tls;
+  REQUIRE(tls);
+  CHECK(tls->certificate == "/etc/exeat/a.pem");
+  CHECK(tls->key == "/a.key");
+  CHECK(tls->client_ca == "/etc/exeat/ca.pem");
+  CHECK(tls->crl == "/etc/exeat/ca.crl");
+  const auto plain =
+      config::parse_settings(of(R"(address: "127.0.0.1:1", tls: {certificate: a, key: b})"), "e");
+  REQUIRE(plain);
+  CHECK(plain->listeners.at(0).tls->client_ca.empty());
+  CHECK_FALSE(config::parse_settings(of(R"(address: "127.0.0.1:1")"), "e")->listeners.at(0).tls);
+
+  using found = std::vector<std::string>;
+  CHECK(errors_of(of(R"(address: "127.0.0.1:1", tls: {key: b})")) ==
+        found{"e:3:49: `tls` names no `certificate`"});
+  CHECK(errors_of(of(R"(address: "127.0.0.1:1", tls: {certificate: b})")) ==
+        found{"e:3:49: `tls` names no `key`"});
+  CHECK(errors_of(of(R"(address: "127.0.0.1:1", tls: {certificate: a, key: b, crl: c})")) ==
+        found{"e:3:49: `crl` is of no use without `client_ca`: no client is asked for a certificate"});
+  CHECK(errors_of(of("unix: a.sock, tls: {certificate: a, key: b}")) ==
+        found{"e:3:5: `tls` belongs to `address`: a unix socket needs none"});
+  CHECK(errors_of(of(R"(address: "127.0.0.1:1", tls: {certificate: a, key: b, ca: c})")).size() == 1);
+  CHECK(errors_of(of(R"(address: "127.0.0.1:1", tls: a.pem)")).size() == 1);
+  CHECK(errors_of(of(R"(address: "127.0.0.1:1", tls: {certificate: [], key: b})")).size() == 1);
+}

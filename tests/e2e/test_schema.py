@@ -141,6 +141,11 @@ REFUSED = {
         "{version: 1, listeners: [{address: '127.0.0.1:1', unix: x, phase: agent}]}",
         "{version: 1, listeners: [{address: '127.0.0.1:1', mode: '0600', phase: agent}]}",
         "{version: 1, listeners: [{unix: x, mode: rw, phase: agent}]}", "{version: 1, listeners: [{unix: x, mode: '0800', phase: agent}]}",
+        "{version: 1, listeners: [{address: '127.0.0.1:1', phase: agent, tls: a.pem}]}",
+        "{version: 1, listeners: [{address: '127.0.0.1:1', phase: agent, tls: {certificate: a}}]}",
+        "{version: 1, listeners: [{address: '127.0.0.1:1', phase: agent, tls: {key: a}}]}",
+        "{version: 1, listeners: [{address: '127.0.0.1:1', phase: agent, tls: {certificate: a, key: b, crl: c}}]}",
+        "{version: 1, listeners: [{unix: x, phase: agent, tls: {certificate: a, key: b}}]}",
         "{version: 1, listeners: [{unix: x, phase: [agent]}]}", "{version: 1, admin: off}", "{version: 1, admin: []}",
         "{version: 1, admin: {address: '127.0.0.1:1', unix: x}}", "{version: 1, admin: {adress: '127.0.0.1:1'}}",
         "{version: 1, admin: {address: '127.0.0.1:1', allowed_hosts: x.example}}",
@@ -306,7 +311,9 @@ class Generator:
     def listener(self):
         phase = {"phase": self.word("agent", "setup")}
         if self.rng.random() < 0.5:
-            return phase | {"address": self.word("127.0.0.1:3128", "[::1]:0", Plain("127.0.0.1:00080"), "127.0.0.2:1")}
+            tls = {"certificate": self.some("path"), "key": self.some("path")} | self.word({}, {"client_ca": "ca"}, {"client_ca": "ca", "crl": "c"})
+            return phase | {"address": self.word("127.0.0.1:3128", "[::1]:0", Plain("127.0.0.1:00080"), "127.0.0.2:1")} | self.picked(
+                tls=lambda: tls)
         return phase | {"unix": self.some("path")} | self.picked(mode=lambda: self.word("0600", Plain("0660"), "660", Plain("0777")))
 
     def exeat(self):
