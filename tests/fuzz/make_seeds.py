@@ -43,6 +43,20 @@ write("client_hello", {
     "psk": b"\x01" + hello(SNI, extension(41, bytes(40))),
     "http": b"\x01GET / HTTP/1.1\r\n\r\n",
 })
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+ENDS4 = bytes([10, 0, 0, 1, 192, 0, 2, 7]) + struct.pack(">HH", 12345, 443)
+write("proxy_protocol", {
+    "v1_tcp4": b"\x03PROXY TCP4 10.0.0.1 192.0.2.7 12345 443\r\nGET / HTTP/1.1\r\n",
+    "v1_tcp6": b"\x05PROXY TCP6 2001:db8::1 ::1 0 65535\r\n",
+    "v1_unknown": b"\x07PROXY UNKNOWN ffff::1 x 1 2\r\n",
+    "v2_tcp4": b"\x01" + V2 + b"\x21\x11" + sized(ENDS4, 2) + b"\x16\x03\x01",
+    "v2_tcp6": b"\x02" + V2 + b"\x21\x21" + sized(bytes(36), 2),
+    "v2_tlvs": b"\x04" + V2 + b"\x21\x11" + sized(ENDS4 + b"\x02" + sized(b"a.example", 2) + b"\x04\x00\x00", 2),
+    "v2_sum": b"\x06" + V2 + b"\x21\x11" + sized(ENDS4 + b"\x03" + sized(bytes.fromhex("9c9f43fe"), 2), 2),
+    "v2_unix": b"\x08" + V2 + b"\x21\x31" + sized(bytes(216), 2),
+    "v2_local": b"\x09" + V2 + b"\x20\x00\x00\x00",
+    "v2_unspec": b"\x0a" + V2 + b"\x21\x00" + sized(b"anything", 2),
+})
 write("request_head", {
     "connect": b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nProxy-Authorization: Basic eA==\r\n\r\n",
     "get": b"GET http://a.example/x?y HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n",
