@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "config/identity_keys.hpp"
 #include "config/paths.hpp"
 #include "config/tls_keys.hpp"
 #include "core/host_name.hpp"
@@ -45,7 +46,13 @@ void read_mode(endpoint_draft& into, const node& value, error_list& errors) {
 }
 
 void read_phase(endpoint_draft& into, const node& value, error_list& errors) {
+  into.phase_node = &value;
   if (auto phase = read_text(value, "the name of a phase", 63, errors)) into.phase = std::move(*phase);
+}
+
+// It is read when the listener's phase is known, wherever that stands.
+void note_identity(endpoint_draft& into, const node& value, error_list&) {
+  into.identity_node = &value;
 }
 
 void read_token_file(endpoint_draft& into, const node& value, error_list& errors) {
@@ -77,6 +84,9 @@ constexpr value_schema octal_mode{
 constexpr value_schema host_names{.json = R"({"type":"array","items":{"$ref":"#/$defs/host_name"}})"};
 
 constexpr value_schema tls_map{.json = R"({"$ref":"#/$defs/tls"})", .beside = R"({"required":["address"]})"};
+constexpr value_schema identity_list{
+    .json =
+        R"({"type":"array","items":{"anyOf":[{"const":"listener"},{"$ref":"#/$defs/identity_check"}]},"minItems":1})"};
 
 constexpr key_row<endpoint_draft> address_row{"address",
                                               tcp_address,
@@ -98,8 +108,16 @@ constexpr key_row<endpoint_draft> listener_table[]{
     address_row,
     socket_row,
     mode_row,
-    {"phase", schema::phase_name.must(), "phase", "required",
+    {"phase", schema::phase_name, "phase",
+     "required where `listener` is in `identity`; no place for it otherwise",
      "The phase of policy.yaml that holds for whoever connects here.", read_phase},
+    {"identity", identity_list, "list", "[listener]",
+     "What decides the phase (and the job) of a client: `listener`, the phase above, and the sources below. "
+     "All of "
+     "them must answer, and agree; otherwise the request is refused (`identity-silent`, `identity-conflict`, "
+     "...). "
+     "`listener` alone proves something only where the kernel limits who can connect.",
+     note_identity},
     {"tls", tls_map, "map", "none",
      "Clients speak TLS with the proxy (`https://` in their proxy URL); see `tls` of a listener. Only with "
      "`address`.",
@@ -179,13 +197,22 @@ void read_listeners(settings_draft& into, const node& value, error_list& errors)
     }
     if (!names_address(item))
       errors.add(item.at, {}, "the listener names neither an `address` nor a `unix` socket");
-    if (std::ranges::find(item.entries, "phase", &yaml::entry::key) == item.entries.end()) {
+    const auto* identity = draft.identity_node;
+    const bool by_listener = identity == nullptr || identity->items.empty() || names_listener(*identity);
+    if (by_listener && draft.phase_node == nullptr) {
       errors.add(item.at, {}, "the listener names no `phase`");
+    } else if (!by_listener && draft.phase_node != nullptr) {
+      errors.add(draft.phase_node->at, draft.phase_node->text,
+                 "`phase` of the listener does nothing where `listener` is not in its `identity`");
     }
     auto tls = finish_tls(draft, item, into.directory, errors);
+    listener out{.phase = by_listener ? draft.phase : std::string(),
+                 .tls = std::move(tls),
+                 .where = errors.mark(item.at)};
+    if (identity != nullptr) out.identity = read_identity(*identity, out.phase, errors);
     if (const auto where = finish(draft, item, into.directory, errors)) {
-      into.settings.listeners.push_back(
-          {.endpoint = *where, .phase = draft.phase, .tls = std::move(tls), .where = errors.mark(item.at)});
+      out.endpoint = *where;
+      into.settings.listeners.push_back(std::move(out));
     }
   }
 }

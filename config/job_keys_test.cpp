@@ -93,6 +93,7 @@ TEST_CASE("a phase that a listener names and the job does not would never be sea
   any.any_of.push_back({.kind = config::identity_check::source::mtls,
                         .certificates = {{.pattern = "{phase}"}, {.pattern = "x", .phase = "agent"}}});
   settings.listeners[1].identity.push_back(any);
+  settings.listeners[1].tls = config::tls_settings{.client_ca = "/ca.pem"};
   const auto errors = config::validate(settings);
   REQUIRE(errors.size() == 1);
   CHECK(errors[0].text == "other");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "config/builtin_policy.hpp"
+#include "config/identity_keys.hpp"
 #include "config/policy_keys.hpp"
 #include "config/rule_keys.hpp"
 #include "config/settings_table.hpp"
@@ -83,6 +84,16 @@ std::string configuration_page() {
   }
   out += "\n## An entry under `listeners`\n\n" + key_table(listener_rows());
   out += "## `tls` of a listener\n\n" + key_table(tls_rows());
+  out +=
+      "### `identity`\n\nA list of `listener` and maps of one source each; every one of them must answer, "
+      "with one phase "
+      "and at most one job, and all must agree.\n\n" +
+      key_table(check_rows());
+  out += "An entry under `peer`:\n\n" + key_table(peer_rows());
+  out += "An entry under `mtls`:\n\n" + key_table(certificate_rows());
+  out += "`credential`:\n\n" + key_table(credential_rows());
+  out += "An entry under `tokens`:\n\n" + key_table(token_rows());
+  out += "An entry under `source`:\n\n" + key_table(source_rows());
   out += "## `admin`\n\n" + key_table(admin_rows());
   out += "## `control`\n\n" + key_table(control_rows());
   out +=
@@ -93,7 +104,12 @@ std::string configuration_page() {
       "listeners:\n"
       "  - {address: \"127.0.0.1:3128\", phase: setup}\n"
       "  - {address: \"127.0.0.1:3129\", phase: agent}\n"
-      "  - {unix: agent.sock, mode: \"0660\", phase: agent}\n"
+      "  - {unix: agent.sock, mode: \"0660\", phase: agent, identity: [listener, {peer: [{uid: 1002}]}]}\n"
+      "  - address: \"127.0.0.1:3130\"\n"
+      "    identity:\n"
+      "      - any_of:\n"
+      "          - peer: [{uid: 1002, phase: agent}, {cgroup: /sys/fs/cgroup/ci/setup, phase: setup}]\n"
+      "          - credential: {jobs: true}\n"
       "admin: {address: \"127.0.0.1:9400\"}\n"
       "log: {file: exeat.log, blocked: blocked.log, format: json}\n"
       "dns: {servers: [\"127.0.0.1:53\"], hosts_file: true}\n"

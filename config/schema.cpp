@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "allowlist/bundles.hpp"
+#include "config/identity_keys.hpp"
 #include "config/policy_keys.hpp"
 #include "config/rule_keys.hpp"
 #include "config/settings_table.hpp"
@@ -48,7 +49,19 @@ constexpr definition definitions[]{
 
 // An entry names one of two keys.
 constexpr std::string_view host_or_cidr = R"("oneOf":[{"required":["host"]},{"required":["cidr"]}])";
-constexpr std::string_view address_or_unix = R"("oneOf":[{"required":["address"]},{"required":["unix"]}])";
+// The phase of a listener may be left out where `identity` says what decides it.
+constexpr std::string_view listener_form =
+    R"("oneOf":[{"required":["address"]},{"required":["unix"]}],"anyOf":[{"required":["phase"]},{"required":["identity"]}])";
+constexpr std::string_view one_source =
+    R"("oneOf":[{"required":["peer"]},{"required":["mtls"]},{"required":["credential"]},{"required":["source"]},{"required":["proxy_protocol"]},{"required":["any_of"]}])";
+constexpr std::string_view one_alternative =
+    R"("oneOf":[{"required":["peer"]},{"required":["mtls"]},{"required":["credential"]},{"required":["source"]}])";
+constexpr std::string_view some_peer =
+    R"("anyOf":[{"required":["uid"]},{"required":["user"]},{"required":["cgroup"]}])";
+constexpr std::string_view one_name =
+    R"("oneOf":[{"required":["san_uri"]},{"required":["san_dns"]},{"required":["common_name"]}])";
+constexpr std::string_view some_credential =
+    R"("anyOf":[{"required":["tokens"]},{"required":["jobs"],"properties":{"jobs":{"const":true}}}])";
 constexpr std::string_view not_address_and_unix = R"("not":{"required":["address","unix"]})";
 // An exception that nothing could use is refused.
 constexpr std::string_view hosts_or_literal =
@@ -185,8 +198,15 @@ std::string configuration_schema() {
   settings defaults;
   defaults.control.reset();
   members own;
-  own.add("listener", map_schema(listener_rows(), false, address_or_unix));
   own.add("tls", map_schema(tls_rows(), false));
+  own.add("listener", map_schema(listener_rows(), false, listener_form));
+  own.add("identity_check", map_schema(check_rows(), false, one_source));
+  own.add("alternative", map_schema(alternative_rows(), false, one_alternative));
+  own.add("peer", map_schema(peer_rows(), false, some_peer));
+  own.add("certificate_name", map_schema(certificate_rows(), false, one_name));
+  own.add("credential", map_schema(credential_rows(), false, some_credential));
+  own.add("token", map_schema(token_rows(), false));
+  own.add("source", map_schema(source_rows(), false));
   own.add("admin", map_schema(admin_rows(), false, not_address_and_unix));
   own.add("control", map_schema(control_rows(), false));
   return whole("exeat.yaml, the configuration of Exeat", settings_schema("", defaults), own);

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "config/identity_keys.hpp"
 #include "config/job_keys.hpp"
 
 namespace exeat::config {
@@ -121,15 +122,7 @@ std::vector<error> validate(const settings& s) {
   };
   for (const auto& listener : s.listeners) {
     take(listener.endpoint, listener.where);
-    if (!is_local(listener.endpoint)) {
-      out.push_back(complaint(
-          listener.where, to_string(listener.endpoint),
-          fmt::format(
-              "a listener beyond loopback needs a check of who connects, for any host that reaches the "
-              "address would get what phase {} may do; `identity` will name such checks, but this "
-              "version has none: listen on loopback or on a unix socket",
-              listener.phase)));
-    }
+    check_identity(listener, out);
   }
   if (s.admin) take(*s.admin, {});
   if (s.control) take(*s.control, {});
@@ -145,13 +138,32 @@ std::vector<error> check_phases(const settings& s, const allowlist::policy& poli
   std::vector<error> out;
   std::vector<std::string_view> names;
   for (const auto& phase : policy.source().phases) names.push_back(phase.name);
+  const auto check = [&](std::string_view phase, const allowlist::mark& where, const auto& message) {
+    if (policy.find_phase(phase)) return;
+    out.push_back({.where = where,
+                   .text = printable(phase),
+                   .message = message(),
+                   .nearest = nearest_word(phase, names)});
+  };
   for (const auto& listener : s.listeners) {
-    if (policy.find_phase(listener.phase)) continue;
-    out.push_back({.where = listener.where,
-                   .text = printable(listener.phase),
-                   .message = fmt::format("the listener {} names a phase that {} does not have",
-                                          to_string(listener.endpoint), policy.source().file),
-                   .nearest = nearest_word(listener.phase, names)});
+    const auto& file = policy.source().file;
+    const auto address = to_string(listener.endpoint);
+    if (!listener.phase.empty()) {
+      check(listener.phase, listener.where, [&] {
+        return fmt::format("the listener {} names a phase that {} does not have", address, file);
+      });
+    }
+    for (const auto& one : listener.identity) {
+      std::vector<std::string_view> seen = {listener.phase};
+      for (const auto phase : phases_named_in(one)) {
+        if (std::ranges::find(seen, phase) != seen.end()) continue;
+        seen.push_back(phase);
+        check(phase, one.where, [&] {
+          return fmt::format("`identity` of the listener {} names a phase that {} does not have", address,
+                             file);
+        });
+      }
+    }
   }
   check_job_phases(s, policy, out);
   return out;

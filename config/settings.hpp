@@ -192,12 +192,14 @@ struct settings {
   static std::optional<unix_endpoint> default_control();
 };
 
-/// What only shows between values: one address twice, a non-loopback TCP listener (there
-/// is no identity check yet), a minimum above its maximum, settings of a resolver that is not chosen. Call it
-/// again after the command line has been merged in. Empty: all is well.
+/// What only shows between values: one address twice, a TCP listener beyond loopback whose `identity` names
+/// no check of who connects, a source of identity that could never answer there, a minimum above its maximum,
+/// settings of a resolver that is not chosen. Call it again after the command line has been merged in. Empty:
+/// all is well.
 std::vector<error> validate(const settings& settings);
 
-/// A listener of a phase that the policy does not have, with the nearest phase; at start and at each reload.
+/// A listener, or an entry of its `identity`, of a phase that the policy does not have, with the nearest
+/// phase; at start and at each reload.
 std::vector<error> check_phases(const settings& settings, const allowlist::policy& policy);
 
 }  // namespace exeat::config

@@ -166,9 +166,9 @@ std::vector<setting_row> make_rows() {
                              [](const settings&) -> std::string { return "the built-in policy"; }),
       {"listeners", R"({"type":"array","items":{"$ref":"#/$defs/listener"},"minItems":1})",
        "list of listeners",
-       "Where clients connect, and the phase that holds there. TCP listeners beyond loopback are refused: "
-       "this "
-       "version cannot check who connects.",
+       "Where clients connect, and what decides their phase. A TCP listener beyond loopback needs an "
+       "`identity` "
+       "that checks who connects.",
        read_listeners,
        [](const settings& s) {
          std::string out;

@@ -37,6 +37,8 @@ struct endpoint_draft {
   ::mode_t mode = 0600;
   std::string phase;
   std::optional<tls_settings> tls;
+  const yaml::node* phase_node = nullptr;
+  const yaml::node* identity_node = nullptr;
   std::string token_file;
   std::vector<std::string> allowed_hosts;
 };
