@@ -82,6 +82,7 @@ int run_parsed(command_line& line) {
   if (name == "bundles") return run_bundles(line.bundles);
   if (name == "connect") return run_connect(line.connect);
   if (name == "report") return run_report(line.report);
+  if (name == "token") return run_token(line.token);
   if (name == "completion") return run_completion(line.shell);
   if (name == "man") return run_man(line.man);
   if (name == "docs") return run_docs(line.page);

@@ -32,6 +32,7 @@ command_line::command_line() {
   add_bundles();
   add_connect();
   add_report();
+  add_token();
   add_completion();
   app.add_subcommand("version", "Print the version.");
   auto* docs = app.add_subcommand("docs", "Print a generated page of docs/reference.");
@@ -225,6 +226,17 @@ void command_line::add_report() {
   s->add_option("--since", report.since, "Nothing older: 24h, 2027-03-31 or 2027-03-31T12:00:00Z")
       ->type_name("TIME");
   s->add_flag("!--no-rotated", report.rotated, "Leave out the rotated files FILE.1, FILE.2, ...");
+}
+
+void command_line::add_token() {
+  auto* s = app.add_subcommand(
+      "token", "Make a token for `credential: {tokens: [...]}`, and print what exeat.yaml holds of it.");
+  s->add_option("--phase", token.phase, "The phase that it proves; agent by default")->type_name("PHASE");
+  s->add_option("--hash", token.hash, "Of the token in this file instead of a new one; - for standard input")
+      ->type_name("FILE");
+  s->add_option("--format", token.format, "text, or json: one object")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "json"}));
 }
 
 void command_line::add_completion() {

@@ -29,6 +29,7 @@ struct command_line {
   bundles_options bundles;
   connect_options connect;
   report_options report;
+  token_options token;
   std::string shell;
   man_options man;
   std::string page;
@@ -51,6 +52,7 @@ struct command_line {
   void add_bundles();
   void add_connect();
   void add_report();
+  void add_token();
   void add_completion();
   void add_man();
 };

@@ -122,6 +122,14 @@ struct report_options {
 };
 int run_report(const report_options& options);
 
+/// `exeat token`. Defined in cli/token.cpp.
+struct token_options {
+  std::string phase = "agent";
+  std::string hash;             ///< file with a token, "-": standard input; empty: a fresh one
+  std::string format = "text";  ///< text, json (one object)
+};
+int run_token(const token_options& options);
+
 /// `exeat completion SHELL`: the script for bash, zsh or fish. Defined in cli/shell_pages.cpp, as is run_man.
 int run_completion(const std::string& shell);
 
