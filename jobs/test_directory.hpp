@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -15,8 +16,8 @@ namespace exeat::jobs {
 /// Removed with the object. `state` in it is where tests put the state directory.
 class test_directory {
  public:
-  test_directory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "exeat-jobs-XXXXXX").string();
+  explicit test_directory(const std::filesystem::path& in = std::filesystem::temp_directory_path()) {
+    std::string pattern = (in / "exeat-jobs-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) std::abort();
     path_ = pattern;
   }
@@ -32,6 +33,11 @@ class test_directory {
  private:
   std::string path_;
 };
+
+/// A directory in memory, where fsync costs nothing; that for temporary files where there is none.
+inline std::filesystem::path memory_directory() {
+  return ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path();
+}
 
 inline std::string text_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
