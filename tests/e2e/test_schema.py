@@ -146,7 +146,22 @@ REFUSED = {
         "{version: 1, listeners: [{address: '127.0.0.1:1', phase: agent, tls: {key: a}}]}",
         "{version: 1, listeners: [{address: '127.0.0.1:1', phase: agent, tls: {certificate: a, key: b, crl: c}}]}",
         "{version: 1, listeners: [{unix: x, phase: agent, tls: {certificate: a, key: b}}]}",
-        "{version: 1, listeners: [{unix: x, phase: [agent]}]}", "{version: 1, admin: off}", "{version: 1, admin: []}",
+        "{version: 1, listeners: [{unix: x, phase: [agent]}]}",
+        *("{version: 1, listeners: [{address: '127.0.0.1:1', phase: agent, identity: %s}]}" % identity for identity in (
+            "listener", "[]", "{}", "[listner]", "[{}]", "[{listener: true}]", "[listener, {peers: [{uid: 1}]}]", "[listener, {peer: []}]",
+            "[listener, {peer: {uid: 1}}]", "[listener, {peer: [{}]}]", "[listener, {peer: [{uid: -1}]}]", "[listener, {peer: [{uid: 4294967295}]}]",
+            "[listener, {peer: [{uid: root}]}]", "[listener, {peer: [{uid: 1, user: root}]}]", "[listener, {peer: [{cgroup: x}]}]",
+            "[listener, {peer: [{uid: 1, gid: 1}]}]", "[listener, {peer: [{uid: 1, phase: [agent]}]}]",
+            "[listener, {peer: [{uid: 1}], allow_own_uid: maybe}]", "[listener, {source: [{cidr: 127.0.0.1}], allow_own_uid: true}]",
+            "[listener, {peer: [{uid: 1}], source: [{cidr: 127.0.0.1}]}]", "[listener, {source: [{}]}]", "[listener, {source: [{cidr: x}]}]",
+            "[listener, {source: 127.0.0.1}]", "[listener, {proxy_protocol: []}]", "[listener, {proxy_protocol: 127.0.0.1}]",
+            "[listener, {credential: {}}]", "[listener, {credential: {jobs: false}}]", "[listener, {credential: {tokens: []}}]",
+            "[listener, {credential: {tokens: [{}]}}]", "[listener, {credential: {tokens: [{sha256: abc}]}}]",
+            "[listener, {credential: {tokens: [{sha256: '%s'}]}}]" % ("0" * 65), "[listener, {credential: [{sha256: '%s'}]}]" % ("0" * 64),
+            "[listener, {mtls: []}]", "[listener, {mtls: [{}]}]", "[listener, {mtls: [{san_uri: a, san_dns: b}]}]", "[listener, {mtls: [{san_ip: a}]}]",
+            "[listener, {any_of: []}]", "[listener, {any_of: [listener]}]", "[listener, {any_of: [{proxy_protocol: [127.0.0.1]}]}]",
+            "[listener, {any_of: [{any_of: [{peer: [{uid: 1}]}]}]}]", "[listener, {any_of: {peer: [{uid: 1}]}}]")),
+        "{version: 1, admin: off}", "{version: 1, admin: []}",
         "{version: 1, admin: {address: '127.0.0.1:1', unix: x}}", "{version: 1, admin: {adress: '127.0.0.1:1'}}",
         "{version: 1, admin: {address: '127.0.0.1:1', allowed_hosts: x.example}}",
         "{version: 1, admin: {address: '127.0.0.1:1', allowed_hosts: ['*.x.example']}}",
@@ -308,8 +323,25 @@ class Generator:
         return {"version": 1} | self.picked(0.7, phases=lambda: self.phases(True), tests=lambda: [self.test()],
                                             deny=lambda: [self.deny(True) for _ in range(self.rng.randint(0, 2))])
 
+    def source(self, phase, alternative=False):
+        """One source of identity, whose entries name a phase where the listener has none."""
+        own = (lambda: {}) if phase else (lambda: {"phase": self.word("agent", "setup")})
+        peer = lambda: self.rng.choice([{"uid": 1002}, {"uid": "7"}, {"user": "root"}, {"cgroup": "/sys/fs/cgroup/x"},
+                                        {"uid": Plain("007"), "cgroup": "/x y"}]) | own()
+        token = lambda: {"sha256": self.word("9f" * 32, Plain("1" * 64), "AB" * 32)} | own()
+        made = [{"peer": [peer(), peer()]} | self.picked(allow_own_uid=lambda: self.some("flag")),
+                {"source": [{"cidr": self.some("prefix")} | own()]}, {"credential": {"tokens": [token()]}},
+                {"credential": {"jobs": True} | self.picked(tokens=lambda: [token()])}]
+        if not alternative:
+            made += [{"proxy_protocol": self.several("prefix")}, {"any_of": [self.source(phase, True)]}]
+        return self.rng.choice(made)
+
     def listener(self):
         phase = {"phase": self.word("agent", "setup")}
+        if self.rng.random() < 0.4:
+            held = self.rng.random() < 0.5
+            listed = [*(["listener"] if held else []), self.source(held)]
+            return {"address": "127.0.0.1:0", "identity": listed} | (phase if held else {})
         if self.rng.random() < 0.5:
             tls = {"certificate": self.some("path"), "key": self.some("path")} | self.word({}, {"client_ca": "ca"}, {"client_ca": "ca", "crl": "c"})
             return phase | {"address": self.word("127.0.0.1:3128", "[::1]:0", Plain("127.0.0.1:00080"), "127.0.0.2:1")} | self.picked(
