@@ -253,6 +253,22 @@ void check_rules(const policy::compiled& compiled, conflicts& out) {
   compiled.prefixes.each_bucket([&](std::span<const rule* const> rules) { check_equals(rules, out); });
 }
 
+// Its own phase would trip over it; and a rule that allows it would lose it without a word.
+void check_canaries(const policy::compiled& compiled, conflicts& out) {
+  const auto& phases = compiled.source.phases;
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    for (const auto& canary : phases[i].canaries) {
+      compiled.hosts.visit(static_cast<scope>(i), name_suffixes(canary.name.view()), [&](const rule& rule) {
+        out.push_back({canary.where, fmt::format("`{}` is a canary of phase `{}`, but the rule {} at {} "
+                                                 "allows it there: a name cannot be both",
+                                                 canary.name.view(), phases[i].name, shown(rule),
+                                                 quoted_place(rule.where))});
+        return true;
+      });
+    }
+  }
+}
+
 void check_exceptions(const policy_source& source, conflicts& out) {
   for (const auto& exception : source.addresses) {
     if (exception.prefix.is_single()) continue;
@@ -294,6 +310,10 @@ std::expected<policy, std::vector<conflict>> compile(policy_source source) {
     const auto& phase = out->source.phases[i];
     out->phases.emplace(phase.name, static_cast<phase_id>(i));
     for (const auto& rule : phase.allow) rules.emplace_back(static_cast<scope>(i), &rule);
+    for (const auto& canary : phase.canaries) {
+      const auto name = canary.name.view();
+      out->canaries.insert({name, hash_of(name), static_cast<scope>(i)});
+    }
   }
   for (const auto& rule : out->source.deny) rules.emplace_back(out->deny_scope(), &rule);
   out->hosts.build(rules);
@@ -302,6 +322,7 @@ std::expected<policy, std::vector<conflict>> compile(policy_source source) {
 
   check_rules(*out, found);
   check_final(*out, found);
+  check_canaries(*out, found);
   if (!found.empty()) {
     std::ranges::sort(found, [](const conflict& a, const conflict& b) {
       return std::tuple(place(a.where), a.text) < std::tuple(place(b.where), b.text);

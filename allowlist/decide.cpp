@@ -121,6 +121,12 @@ decision decide(const policy& policy, const request& request) noexcept {
     compiled.prefixes.visit(phase, *literal, weigh);
   } else {
     const name_suffixes name(std::get<core::host_name>(request.to->host).view());
+    // Even in `audit`: the client gets nothing that it could tell apart from the refusals of other names.
+    if (!compiled.source.phases[phase].canaries.empty() &&
+        compiled.canaries.contains({name.text(0), name.hash(0), phase})) {
+      return {verdict::deny, core::reason::canary,
+              denied_host(compiled, name, request.to->port, request.now)};
+    }
     if (const auto* rule = denied_host(compiled, name, request.to->port, request.now); rule != nullptr)
       return {refused, core::reason::deny_rule, rule};
     compiled.hosts.visit(phase, name, weigh);
@@ -128,6 +134,11 @@ decision decide(const policy& policy, const request& request) noexcept {
   auto reason = reason_of(best, literal != nullptr);
   if (best == fit::full && governing->terms) reason = judged_by_terms(*governing->terms, request);
   return {reason == core::reason::allowed ? verdict::allow : refused, reason, governing};
+}
+
+core::reason shown_to_client(core::reason reason, const rule* governing) noexcept {
+  if (reason != core::reason::canary) return reason;
+  return governing == nullptr ? core::reason::no_rule : core::reason::deny_rule;
 }
 
 hint_level hints_of(const phase& phase) noexcept {

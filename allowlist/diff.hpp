@@ -74,7 +74,7 @@ struct phase_diff {
   std::string name;
   const phase* before = nullptr;  ///< null: added
   const phase* after = nullptr;   ///< null: removed
-  /// untrusted, mode, hints, ech, final, upload_limit, download_limit.
+  /// untrusted, mode, hints, ech, final, canary, canary.action, upload_limit, download_limit.
   std::vector<term_change> facts;
   /// By kind, then by name.
   std::vector<reach_change> changes;

@@ -185,6 +185,33 @@ std::string_view word(bool value) {
   return value ? "true" : "false";
 }
 
+std::string_view word(canary_action action) {
+  return action == canary_action::lockdown ? "lockdown" : "alert";
+}
+
+// A canary is reachable neither before nor after: to take one out opens nothing, but somebody should know.
+void compare_canaries(const phase& before, const phase& after, std::vector<term_change>& out) {
+  const auto sorted = [](const phase& phase) {
+    std::vector<std::string> names;
+    for (const auto& one : phase.canaries) names.emplace_back(one.name.view());
+    std::ranges::sort(names);
+    return names;
+  };
+  const auto text = [](const std::vector<std::string>& names) {
+    return names.empty() ? std::string("none") : fmt::format("{}", fmt::join(names, ", "));
+  };
+  const auto a = sorted(before);
+  const auto b = sorted(after);
+  if (a != b) {
+    out.push_back(
+        {"canary", text(a), text(b), std::ranges::includes(a, b) ? direction::neutral : direction::narrower});
+  }
+  if (a.empty() || b.empty() || before.canary_action == after.canary_action) return;
+  out.push_back({"canary.action", std::string(word(before.canary_action)),
+                 std::string(word(after.canary_action)),
+                 after.canary_action == canary_action::lockdown ? direction::narrower : direction::neutral});
+}
+
 template <class Value>
 void compare_values(std::string_view name, Value before, Value after, direction change,
                     std::vector<term_change>& out) {
@@ -275,6 +302,7 @@ std::vector<term_change> compare_phases(const phase& before, const phase& after)
   compare_values("ech", ech_of(before, nullptr), ech,
                  ech == ech_mode::allow ? direction::wider : direction::narrower, out);
   compare_values("final", before.final, after.final, direction::neutral, out);
+  compare_canaries(before, after, out);
   compare_limits(before.limits, after.limits, out);
   return out;
 }

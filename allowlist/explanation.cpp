@@ -308,7 +308,9 @@ std::string exception_line(const core::destination& to, const core::ip_address& 
                      name != nullptr ? fmt::format("hosts: [{}]", yaml(*name)) : "literal: true");
 }
 
-explanation explain_to_client(const refused& refused) {
+explanation explain_to_client(const refused& known) {
+  auto refused = known;
+  refused.reason = shown_to_client(known.reason, known.governing);
   explanation out{std::string(core::row_of(refused.reason).doc), {}};
   const auto* phase = phase_in(refused);
   if (phase != nullptr && hints_of(*phase) == hint_level::full) add_full(refused, *phase, out);
@@ -321,7 +323,7 @@ explanation explain_to_client(const refused& refused) {
 std::string hint_for_log(const refused& refused) {
   std::string out;
   const auto* phase = phase_in(refused);
-  if (phase == nullptr || refused.to == nullptr) return out;
+  if (phase == nullptr || refused.to == nullptr || refused.reason == core::reason::canary) return out;
   out = particulars(refused);
   const auto append = [&](std::string_view text) {
     if (!out.empty() && !text.empty()) out += ' ';

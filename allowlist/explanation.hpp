@@ -30,12 +30,14 @@ struct explanation {
   std::vector<std::string> next;
 };
 
-/// For the client, as `hints` of the phase allows. `code`: the reason's own sentence and whom to show the id.
-/// `full`: also the near miss and the YAML to paste. Neither names rules of other phases or upstreams; an
-/// address is named only in a phase that is not untrusted, and only to print its `addresses` line.
+/// For the client, as `hints` of the phase allows. Of a canary it says what it says of any other name.
+/// `code`: the reason's own sentence and whom to show the id. `full`: also the near miss and the YAML to
+/// paste. Neither names rules of other phases or upstreams; an address is named only in a phase that is not
+/// untrusted, and only to print its `addresses` line.
 explanation explain_to_client(const refused& refused);
 
-/// For the decision log's `hint`, always in full, on one line; empty where no line of a policy would help.
+/// For the decision log's `hint`, always in full, on one line; empty where no line of a policy would help,
+/// and for a canary.
 std::string hint_for_log(const refused& refused);
 
 }  // namespace exeat::allowlist

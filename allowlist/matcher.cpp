@@ -81,7 +81,7 @@ void host_index::build(std::span<const std::pair<scope, const rule*>> rules) {
   buckets_.clear();
   buckets_.reserve(pending.size());
   for (const auto& item : pending) {
-    auto& slice = buckets_[key{item.text, item.hash, item.scope}];
+    auto& slice = buckets_[scoped_name{item.text, item.hash, item.scope}];
     if (slice.count == 0) slice.first = static_cast<std::uint32_t>(entries_.size());
     ++slice.count;
     entries_.push_back(item.entry);

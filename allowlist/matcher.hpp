@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -60,6 +61,21 @@ struct bucket {
   std::uint32_t count = 0;
 };
 
+/// A name as one scope sees it.
+struct scoped_name {
+  std::string_view text;  ///< into the policy's own names, or the request's
+  std::uint64_t hash;     ///< hash_of(text)
+  allowlist::scope scope;
+  friend bool operator==(const scoped_name& a, const scoped_name& b) noexcept {
+    return a.hash == b.hash && a.scope == b.scope && a.text == b.text;
+  }
+};
+struct scoped_name_hash {
+  std::size_t operator()(const scoped_name& k) const noexcept {
+    return k.hash ^ (std::uint64_t{k.scope} * 0x9e3779b97f4a7c15U);
+  }
+};
+
 /// The host rules of all scopes, keyed by scope and name.
 class host_index {
  public:
@@ -73,7 +89,7 @@ class host_index {
 
   /// The entries for one suffix, ordered by reach, then from the most specific on.
   std::span<const entry> find(scope scope, std::string_view text, std::uint64_t hash) const noexcept {
-    const auto found = buckets_.find(key{text, hash, scope});
+    const auto found = buckets_.find(scoped_name{text, hash, scope});
     if (found == buckets_.end()) return {};
     return std::span(entries_).subspan(found->second.first, found->second.count);
   }
@@ -101,21 +117,8 @@ class host_index {
   }
 
  private:
-  struct key {
-    std::string_view text;  // into the policy's own names, or the request's
-    std::uint64_t hash;
-    allowlist::scope scope;
-    friend bool operator==(const key& a, const key& b) noexcept {
-      return a.hash == b.hash && a.scope == b.scope && a.text == b.text;
-    }
-  };
-  struct key_hash {
-    std::size_t operator()(const key& k) const noexcept {
-      return k.hash ^ (std::uint64_t{k.scope} * 0x9e3779b97f4a7c15U);
-    }
-  };
   std::vector<entry> entries_;
-  boost::unordered_flat_map<key, bucket, key_hash> buckets_;
+  boost::unordered_flat_map<scoped_name, bucket, scoped_name_hash> buckets_;
 };
 
 /// Items keyed by scope and prefix; a look-up costs one probe per prefix length in use.
@@ -203,6 +206,7 @@ struct policy::compiled {
   prefix_index<rule> prefixes;
   prefix_index<address_exception> exceptions;  // scope 0 only
   boost::unordered_flat_map<std::string_view, phase_id> phases;
+  boost::unordered_flat_set<scoped_name, scoped_name_hash> canaries;
   scope deny_scope() const noexcept { return static_cast<scope>(source.phases.size()); }
 };
 

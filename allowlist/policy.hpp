@@ -48,8 +48,9 @@ struct decision {
   allowlist::verdict verdict = verdict::deny;
   /// Why; for would_deny, why it would have been denied.
   core::reason reason = core::reason::no_rule;
-  /// The governing rule of an allow, the deny rule, or the near miss (expired, other port). Null otherwise,
-  /// and for would_deny without a near miss. Lives as long as the policy.
+  /// The governing rule of an allow, the deny rule (also one that covers a canary), or the near miss
+  /// (expired, other port). Null otherwise, and for would_deny without a near miss. Lives as long as the
+  /// policy.
   const rule* governing = nullptr;
 };
 
@@ -77,13 +78,14 @@ class policy {
 /// Builds the matcher. Errors: two rules of one phase (or of `deny`) that can match the same request, are
 /// equally specific (same host and reach, both written out or both from bundles, as many ports, one in
 /// common) and differ in an attribute, of bundles in one that counts for the request; two phases of one name;
-/// an included rule in a phase that is `final`, or within a `deny` that is; an `addresses` prefix wider than
-/// one address over a cloud metadata address. All of them at once, by place. A repetition with the same
-/// attributes is folded into the one that stands first; 443 implied and 443 written fold into the written
-/// one.
+/// a canary that a rule of its phase allows, on whatever port; an included rule in a phase that is `final`,
+/// or within a `deny` that is; an `addresses` prefix wider than one address over a cloud metadata address.
+/// All of them at once, by place. A repetition with the same attributes is folded into the one that stands
+/// first; 443 implied and 443 written fold into the written one.
 std::expected<policy, std::vector<conflict>> compile(policy_source source);
 
-/// THE decision: no I/O, no allocation, never throws; O(labels) look-ups. Deny beats allow; of the matching
+/// THE decision: no I/O, no allocation, never throws; O(labels) look-ups. A canary of the phase is refused
+/// before everything else, on every port and also in `audit`. Deny beats allow; of the matching
 /// allow rules the most specific governs (exact name, then the longest suffix with `*` before `**`, then
 /// written out before from a bundle, then fewer ports); expired rules do not match. The `methods` and `paths`
 /// of the rule that governs must hold the request, whatever a wider rule says. An address literal is matched
@@ -92,6 +94,10 @@ std::expected<policy, std::vector<conflict>> compile(policy_source source);
 /// another port, then none. In a phase in `audit` everything that the policy refuses, `deny` included,
 /// becomes would_deny; the address guard is not audited. Thread-safe: the policy is immutable.
 decision decide(const policy& policy, const request& request) noexcept;
+
+/// The reason that a refusal gives to the client, for what decide() found: of a canary that of any other name
+/// nearby, in every octet. `governing`: decision::governing.
+core::reason shown_to_client(core::reason reason, const rule* governing = nullptr) noexcept;
 
 /// Effective settings of a phase and of a governing rule in it (rule may be null: the phase's own).
 hint_level hints_of(const phase& phase) noexcept;

@@ -119,6 +119,18 @@ std::string what_text(const rule& rule);
 enum class phase_mode : std::uint8_t { enforce, audit };
 enum class hint_level : std::uint8_t { code, full };
 
+/// What a request for a canary sets off, besides its refusal and its line in the log.
+enum class canary_action : std::uint8_t {
+  alert,     ///< nothing more
+  lockdown,  ///< every phase of the job is sealed
+};
+
+/// A name that no honest process of its phase asks for. Always that name and nothing else.
+struct canary {
+  core::host_name name;
+  mark where;
+};
+
 struct phase {
   std::string name;  ///< [a-z][a-z0-9-]*
   bool untrusted = true;
@@ -131,6 +143,8 @@ struct phase {
   transfer_limits limits;
   /// No included file may add rules to it.
   bool final = false;
+  std::vector<canary> canaries;
+  allowlist::canary_action canary_action = canary_action::alert;
   std::vector<rule> allow;
   mark where;
 };

@@ -154,7 +154,27 @@ std::string_view odd_label(std::string_view label) noexcept {
   return {};
 }
 
+bool suggester::is_canary(std::string_view phase, const core::host_name& name) const {
+  if (canaries_.contains(std::pair(std::string(phase), std::string(name.view())))) return true;
+  const auto id = base_ == nullptr ? std::nullopt : base_->find_phase(phase);
+  return id && std::ranges::find(base_->phase_of(*id).canaries, name, &canary::name) !=
+                   base_->phase_of(*id).canaries.end();
+}
+
+bool suggester::covers_canary(std::string_view phase, const host_pattern& pattern) const {
+  const auto seen = [&](const std::pair<std::string, std::string>& one) {
+    const auto name = core::host_name::parse(one.second);
+    return one.first == phase && name && pattern.matches(*name);
+  };
+  if (std::ranges::any_of(canaries_, seen)) return true;
+  const auto id = base_ == nullptr ? std::nullopt : base_->find_phase(phase);
+  return id && std::ranges::any_of(base_->phase_of(*id).canaries,
+                                   [&](const canary& one) { return pattern.matches(one.name); });
+}
+
 void suggester::refused(const observation& one) {
+  if (one.reason == core::reason::canary && canaries_.size() < most_keys)
+    canaries_.emplace(one.phase.substr(0, 64), one.host.substr(0, 256));
   if (!asks_for_rule(one.reason)) {
     ++other_[core::code_of(one.reason)];
     return;
@@ -221,6 +241,10 @@ suggestions suggester::propose(const suggest_options& options) const {
     const auto name = core::host_name::parse(host);
     if (!name || port == 0) {
       hold(key, tally, "not a name");
+      continue;
+    }
+    if (is_canary(phase, *name)) {
+      out.other_reasons[core::code_of(core::reason::canary)] += tally.count;
       continue;
     }
     const core::destination to{*name, port};
@@ -310,7 +334,9 @@ suggestions suggester::propose(const suggest_options& options) const {
       hold_wish(fmt::format("asked for {}", times(wish.count)));
       continue;
     }
-    if (wild && host_pattern::parse("*." + parent) && !(risk && risk->tenant)) {
+    const auto wildcard =
+        wild ? host_pattern::parse("*." + parent) : std::unexpected(pattern_error::bad_name);
+    if (wildcard && !(risk && risk->tenant) && !covers_canary(wish.phase, *wildcard)) {
       families[{wish.phase, parent}].push_back(&wish);
     } else {
       make_rules(wish, {.name = wish.name}, std::nullopt, out.rules);

@@ -76,8 +76,13 @@ class suggester {
     std::set<std::string> methods;
     core::reason reason = core::reason::no_rule;
   };
+  bool is_canary(std::string_view phase, const core::host_name& name) const;
+  bool covers_canary(std::string_view phase, const host_pattern& pattern) const;
+
   const policy* base_;
   std::map<key, tally> seen_;
+  /// By phase and name, as the log has them: nothing is ever proposed that would let one pass.
+  std::set<std::pair<std::string, std::string>> canaries_;
   std::uint64_t left_out_ = 0;
   std::map<std::string_view, std::uint64_t> other_;
 };

@@ -26,7 +26,7 @@ void print_text(const std::string& phase, const std::string& url, const answer& 
   }
   if (answer.verdict != allowlist::verdict::allow) {
     fmt::print("  the client {} told: {}\n", answer.verdict == allowlist::verdict::deny ? "is" : "would be",
-               proxy::reason_phrase(answer.reason));
+               proxy::reason_phrase(allowlist::shown_to_client(answer.reason, answer.rule)));
     fmt::print("    {}\n", answer.told.message);
     for (const auto& line : answer.told.next) fmt::print("    {}\n", line);
   }
@@ -44,7 +44,8 @@ void print_json(const std::string& phase, const std::string& url, const answer& 
     append_member(out, "rule_at", answer.rule->where.to_string());
   }
   if (answer.verdict != allowlist::verdict::allow) {
-    append_member(out, "reason_phrase", proxy::reason_phrase(answer.reason));
+    append_member(out, "reason_phrase",
+                  proxy::reason_phrase(allowlist::shown_to_client(answer.reason, answer.rule)));
     append_member(out, "message", answer.told.message);
     out += ",\"next\":[";
     for (bool first = true; const auto& line : answer.told.next) {

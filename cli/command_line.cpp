@@ -80,6 +80,7 @@ int run_parsed(command_line& line) {
   if (name == "suggest") return run_suggest(line.suggest);
   if (name == "import") return run_import(line.import_from);
   if (name == "bundles") return run_bundles(line.bundles);
+  if (name == "canary") return run_canary(line.canary);
   if (name == "connect") return run_connect(line.connect);
   if (name == "report") return run_report(line.report);
   if (name == "token") return run_token(line.token);

@@ -10,23 +10,12 @@ namespace {
 
 // An argument is named by what it takes. A test fails for a name that is not here.
 constexpr std::pair<std::string_view, value_kind> metavars[]{
-    {"ADDRESS", value_kind::free},
-    {"COMMAND", value_kind::program},
-    {"DIRECTORY", value_kind::directory},
-    {"FILE", value_kind::file},
-    {"HOST", value_kind::free},
-    {"LOG", value_kind::file},
-    {"METHOD", value_kind::free},
-    {"N", value_kind::free},
-    {"NAME", value_kind::free},
-    {"NEW", value_kind::file},
-    {"OLD", value_kind::file},
-    {"PATH", value_kind::file},
-    {"PHASE", value_kind::free},
-    {"PHASE=ADDRESS", value_kind::free},
-    {"TEXT", value_kind::free},
-    {"TIME", value_kind::free},
-    {"URL", value_kind::free},
+    {"ADDRESS", value_kind::free}, {"COMMAND", value_kind::program}, {"DIRECTORY", value_kind::directory},
+    {"DOMAIN", value_kind::free},  {"FILE", value_kind::file},       {"HOST", value_kind::free},
+    {"LOG", value_kind::file},     {"METHOD", value_kind::free},     {"N", value_kind::free},
+    {"NAME", value_kind::free},    {"NEW", value_kind::file},        {"OLD", value_kind::file},
+    {"PATH", value_kind::file},    {"PHASE", value_kind::free},      {"PHASE=ADDRESS", value_kind::free},
+    {"TEXT", value_kind::free},    {"TIME", value_kind::free},       {"URL", value_kind::free},
 };
 
 // CLI11 puts the words of IsMember behind the type: "FORMAT:{text,json}".

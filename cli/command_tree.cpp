@@ -30,6 +30,7 @@ command_line::command_line() {
   add_suggest();
   add_import();
   add_bundles();
+  add_canary();
   add_connect();
   add_report();
   add_token();
@@ -203,6 +204,16 @@ void command_line::add_bundles() {
   s->add_option("--format", bundles.format, "text, markdown, or json: one object per bundle and line")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"text", "json", "markdown"}));
+}
+
+void command_line::add_canary() {
+  auto* s = app.add_subcommand(
+      "canary",
+      "Print a fresh host name that nobody can guess, to be planted where only somebody who searches finds "
+      "it, and the line of the policy that raises the alarm when it is asked for.");
+  s->add_option("--under", canary.under,
+                "The domain that it seems to belong to; `internal` by default, which nobody can register")
+      ->type_name("DOMAIN");
 }
 
 void command_line::add_connect() {

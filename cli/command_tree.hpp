@@ -27,6 +27,7 @@ struct command_line {
   suggest_options suggest;
   import_options import_from;
   bundles_options bundles;
+  canary_options canary;
   connect_options connect;
   report_options report;
   token_options token;
@@ -50,6 +51,7 @@ struct command_line {
   void add_suggest();
   void add_import();
   void add_bundles();
+  void add_canary();
   void add_connect();
   void add_report();
   void add_token();

@@ -106,6 +106,12 @@ struct import_options {
 };
 int run_import(const import_options& options);
 
+/// `exeat canary`. Defined in cli/canary.cpp.
+struct canary_options {
+  std::string under;  ///< a domain; empty: `internal`
+};
+int run_canary(const canary_options& options);
+
 /// `exeat connect --unix PATH -- COMMAND`.
 struct connect_options {
   std::string socket;

@@ -3,12 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
 #include "cli/answer.hpp"
 #include "cli/commands.hpp"
 #include "cli/markdown.hpp"
+#include "proxy/refusal.hpp"
 
 namespace exeat::cli {
 namespace {
@@ -33,6 +35,23 @@ std::string text_of(const allowlist::address_exception& exception, const core::h
                          : "is where this name may resolve to, special-purpose or not");
 }
 
+// Null where the answer is another one.
+const allowlist::canary* canary_of(const allowlist::phase& phase, const answer& answer,
+                                   const core::host& host) {
+  const auto* name = std::get_if<core::host_name>(&host);
+  if (answer.reason != core::reason::canary || name == nullptr) return nullptr;
+  const auto found = std::ranges::find(phase.canaries, *name, &allowlist::canary::name);
+  return found == phase.canaries.end() ? nullptr : &*found;
+}
+
+std::string text_of_canary(const allowlist::phase& phase, const answer& answer) {
+  return fmt::format("no honest process of the phase asks for it{}; the client is told {}",
+                     phase.canary_action == allowlist::canary_action::lockdown
+                         ? ", and the job is sealed when one does"
+                         : "",
+                     proxy::reason_phrase(allowlist::shown_to_client(answer.reason, answer.rule)));
+}
+
 void print_rules(const related_rules& related) {
   for (const auto& one : related.rules) {
     fmt::print("  {:<12}  {} ({}) {}\n", allowlist::code_of(one.relation), one.rule->id, one.rule->at,
@@ -55,12 +74,17 @@ void print_text(const allowlist::policy& policy, const config::wanted& wanted, s
   for (std::size_t i = 0; i < phases.size(); ++i) {
     const auto answer = judge(policy, static_cast<allowlist::phase_id>(i), wanted, now);
     fmt::print("\n{}: {}, {}\n", phases[i].name, words_for(answer.verdict), core::code_of(answer.reason));
+    const auto* canary = canary_of(phases[i], answer, wanted.to.host);
+    if (canary != nullptr) {
+      fmt::print("  {:<12}  {} ({}) {}\n", "canary", canary->name.view(), canary->where.to_string(),
+                 text_of_canary(phases[i], answer));
+    }
     print_rules(explained.phases[i]);
     if (answer.guarded && answer.guarded->range != nullptr) {
       fmt::print("  {:<12}  {} is {} ({})\n", "guard", answer.guarded->address.to_string(),
                  answer.guarded->range->name, answer.guarded->range->source);
     }
-    if (explained.phases[i].rules.empty()) fmt::print("  no rule comes near\n");
+    if (explained.phases[i].rules.empty() && canary == nullptr) fmt::print("  no rule comes near\n");
   }
   fmt::print("\ndeny, for every phase:\n");
   print_rules(explained.deny);
@@ -90,6 +114,12 @@ void print_markdown(const allowlist::policy& policy, const config::wanted& wante
   const auto& phases = policy.source().phases;
   for (std::size_t i = 0; i < phases.size(); ++i) {
     const auto answer = judge(policy, static_cast<allowlist::phase_id>(i), wanted, now);
+    if (const auto* canary = canary_of(phases[i], answer, wanted.to.host)) {
+      fmt::print("| {} | {}, canary | canary | {} | {} |\n", code_span(phases[i].name),
+                 words_for(answer.verdict), code_span(canary->where.to_string()),
+                 code_span(text_of_canary(phases[i], answer)));
+      continue;
+    }
     print_rows(code_span(phases[i].name),
                fmt::format("{}, {}", words_for(answer.verdict), core::code_of(answer.reason)),
                explained.phases[i]);
@@ -119,7 +149,8 @@ std::string json_of(const related_rules& related) {
   return out + "]";
 }
 
-std::string json_of_phase(const allowlist::phase& phase, const answer& answer, const related_rules& related) {
+std::string json_of_phase(const allowlist::phase& phase, const answer& answer, const core::host& host,
+                          const related_rules& related) {
   std::string out;
   append_member(out, "phase", phase.name);
   append_member(out, "verdict", allowlist::to_string(answer.verdict));
@@ -127,6 +158,11 @@ std::string json_of_phase(const allowlist::phase& phase, const answer& answer, c
   if (answer.rule != nullptr) {
     append_member(out, "rule", answer.rule->id);
     append_member(out, "rule_at", answer.rule->at);
+  }
+  if (const auto* canary = canary_of(phase, answer, host)) {
+    append_member(out, "canary_at", canary->where.to_string());
+    append_member(out, "reason_phrase",
+                  proxy::reason_phrase(allowlist::shown_to_client(answer.reason, answer.rule)));
   }
   append_json_member(out, "rules", json_of(related));
   append_json_member(out, "left_out", std::to_string(related.left_out));
@@ -145,9 +181,9 @@ void print_json(const allowlist::policy& policy, const config::wanted& wanted, s
   std::string phases;
   for (std::size_t i = 0; i < policy.source().phases.size(); ++i) {
     if (!phases.empty()) phases += ',';
-    phases +=
-        json_of_phase(policy.source().phases[i],
-                      judge(policy, static_cast<allowlist::phase_id>(i), wanted, now), explained.phases[i]);
+    phases += json_of_phase(policy.source().phases[i],
+                            judge(policy, static_cast<allowlist::phase_id>(i), wanted, now), wanted.to.host,
+                            explained.phases[i]);
   }
   append_json_member(out, "phases", "[" + phases + "]");
   append_json_member(out, "deny", json_of(explained.deny));

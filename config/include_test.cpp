@@ -173,8 +173,8 @@ TEST_CASE("an included file may hold nothing else") {
   const auto added = [](const std::string& text) { return first_error(base, {{"base/add.yaml", text}}); };
   const auto refused = "belongs to the base policy"s;
   CHECK(added("version: 1\n").empty());
-  for (const auto* key :
-       {"mode: audit", "untrusted: false", "hints: full", "ech: allow", "upload_limit: 5", "final: true"}) {
+  for (const auto* key : {"mode: audit", "untrusted: false", "hints: full", "ech: allow", "upload_limit: 5",
+                          "final: true", "canary: [a.example]"}) {
     CAPTURE(key);
     CHECK(added("version: 1\nphases:\n  agent: {"s + key + "}\n").find(refused) != std::string::npos);
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "config/canary_keys.hpp"
 #include "config/destination.hpp"
 #include "config/policy_values.hpp"
 #include "config/rule_keys.hpp"
@@ -28,6 +29,7 @@ constexpr auto can_be_tested = [] {
   return std::array{reason::allowed,
                     reason::no_rule,
                     reason::deny_rule,
+                    reason::canary,
                     reason::rule_expired,
                     reason::port_not_allowed,
                     reason::scheme_not_allowed,
@@ -128,6 +130,12 @@ constexpr key_row<allowlist::phase> phase_table[]{
      [](allowlist::phase& p, const node& v, error_list& e) { read_limit(p.limits.upload, v, e); }},
     {"download_limit", schema::limit, "size", "no limit", "The same for what it receives.",
      [](allowlist::phase& p, const node& v, error_list& e) { read_limit(p.limits.download, v, e); }},
+    {"canary", canary_schema, "list of host names, or map", "none",
+     "Host names that no honest process of the phase asks for, 64 at most, to be planted where only somebody "
+     "who searches finds them (`exeat canary` makes some). A request for one is refused on any port, also in "
+     "`audit`, counted in `exeat_canary_requests_total` and logged at the level `error`; the client sees the "
+     "refusal of any unknown name. A name that is a canary here must not be allowed here.",
+     read_canary},
     {"final", schema::flag, "true or false", "false", "No included file may add rules to the phase.",
      [](allowlist::phase& p, const node& v, error_list& e) {
        if (const auto flag = read_bool(v, e)) p.final = *flag;
@@ -148,7 +156,7 @@ constexpr std::string_view base_only =
     "belongs to the base policy: an included file may hold only `allow` rules, `deny` and `tests`";
 constexpr refused_key not_in_included_phase[]{
     {"untrusted", base_only},    {"mode", base_only},           {"hints", base_only}, {"ech", base_only},
-    {"upload_limit", base_only}, {"download_limit", base_only}, {"final", base_only},
+    {"upload_limit", base_only}, {"download_limit", base_only}, {"final", base_only}, {"canary", base_only},
 };
 constexpr refused_key not_in_included[]{
     {"addresses", base_only},
@@ -160,6 +168,7 @@ constexpr refused_key not_in_policy[]{
     {"allow", "belongs into a phase: phases.NAME.allow"},
     {"mode", "belongs into a phase: phases.NAME.mode"},
     {"use", "belongs into a phase: phases.NAME.allow"},
+    {"canary", "belongs into a phase: phases.NAME.canary"},
 };
 
 void read_test_url(test_draft& into, const node& value, error_list& errors) {

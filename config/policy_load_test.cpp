@@ -385,7 +385,7 @@ TEST_CASE("faulty tests are errors with their place") {
       {with("{phase: agent, url: a.example, expect: denyy}"),
        {"p:3:44: `expect`: expected allow, deny or would_deny, found: `denyy` (did you mean `deny`?)"}},
       {with("{phase: agent, url: a.example, expect: deny, reason: not-tls}"),
-       {"p:3:58: `reason`: expected allowed, no-rule, deny-rule, rule-expired, port-not-allowed, "
+       {"p:3:58: `reason`: expected allowed, no-rule, deny-rule, canary, rule-expired, port-not-allowed, "
         "scheme-not-allowed, ip-literal, address-forbidden, address-denied, http-only, method-not-allowed or "
         "path-not-allowed, found: `not-tls`"}},
       {with("{phase: agent, uri: a.example, expect: deny}"),
@@ -399,6 +399,60 @@ TEST_CASE("faulty tests are errors with their place") {
         "found: `agent`"}},
       {"version: 1\nphases: {a: {}}\ntests: 1\n",
        {"p:3:8: `tests`: expected a list of tests (`[]` for none), found: `1`"}},
+  });
+}
+
+TEST_CASE("canaries in their short form and in the long one") {
+  const auto policy = config::parse_policy(R"(
+version: 1
+phases:
+  setup: {canary: [b.corp.example, Übung.example]}
+  agent:
+    canary: {action: lockdown, names: [A.corp.example.]}
+    allow: [{host: b.corp.example}]
+tests:
+  - {phase: agent, url: a.corp.example, expect: deny, reason: canary}
+)",
+                                           "p");
+  REQUIRE(policy);
+  const auto& setup = (*policy)->source().phases[0];
+  REQUIRE(setup.canaries.size() == 2);
+  CHECK(setup.canaries[0].name.view() == "b.corp.example");
+  CHECK(setup.canaries[0].where.to_string() == "p:4");
+  CHECK(setup.canaries[1].name.view() == "xn--bung-zra.example");
+  CHECK(setup.canary_action == allowlist::canary_action::alert);
+  CHECK((*policy)->source().phases[1].canary_action == allowlist::canary_action::lockdown);
+  CHECK(decide(**policy, "agent", "a.corp.example") == core::reason::canary);
+  CHECK(decide(**policy, "agent", "b.corp.example") == core::reason::allowed);
+  CHECK(decide(**policy, "setup", "b.corp.example", 80, core::scheme::http) == core::reason::canary);
+}
+
+TEST_CASE("faulty canaries") {
+  const auto with = [](std::string canary) {
+    return "version: 1\nphases:\n  agent:\n    canary: " + canary +
+           "\n    allow: [{host: '*.corp.example'}]\n";
+  };
+  std::string many = "[";
+  for (int i = 0; i < 65; ++i) many += "n" + std::to_string(i) + ".example, ";
+  expect({
+      {with("[]"), {"p:4:13: `canary`: expected a list of at least one host name, found a list"}},
+      {with("a.example"),
+       {"p:4:13: `canary`: expected a list of host names, or a map such as {names: [NAME], action: "
+        "lockdown}, found: `a.example`"}},
+      {with("{action: alert}"), {"p:4:13: the canary has no `names`"}},
+      {with("{names: [a.example], action: lockdwn}"),
+       {"p:4:42: `action`: expected alert or lockdown, found: `lockdwn` (did you mean `lockdown`?)"}},
+      {with("['*.a.example']"),
+       {"p:4:14: a canary is one name: what nobody knows nobody hits by chance, a wildcard everybody does: "
+        "`*.a.example`"}},
+      {with("[10.0.0.1]"), {"p:4:14: an IP address is never matched by a host rule; use `cidr`: `10.0.0.1`"}},
+      {with("[a.example, A.example.]"), {"p:4:25: the name stands in this list already: `A.example.`"}},
+      {with(many + "]"), {"p:4:13: more than 64 canaries in one phase"}},
+      {with("[a.corp.example]"),
+       {"p:4:14: `a.corp.example` is a canary of phase `agent`, but the rule `*.corp.example` at p:5 allows "
+        "it there: a name cannot be both"}},
+      {"version: 1\ncanary: [a.example]\nphases: {agent: {}}\n",
+       {"p:2:1: belongs into a phase: phases.NAME.canary: `canary`"}},
   });
 }
 

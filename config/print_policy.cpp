@@ -140,6 +140,13 @@ void print_phase(std::string& out, const allowlist::phase& phase) {
   if (phase.limits.download)
     out += fmt::format("    download_limit: {}\n", core::size_to_string(*phase.limits.download));
   if (phase.final) out += "    final: true\n";
+  if (!phase.canaries.empty()) {
+    flow_map canary;
+    canary.add_list("names", phase.canaries,
+                    [](const allowlist::canary& one) { return print_scalar(one.name.view()); });
+    if (phase.canary_action == allowlist::canary_action::lockdown) canary.add("action", "lockdown");
+    out += fmt::format("    canary: {}\n", canary.take());
+  }
   print_rules(out, "allow", "    ", phase.allow, false);
 }
 

@@ -40,6 +40,9 @@ class author {
       if (chance(3)) out += fmt::format("    ech: {}\n", chance(2) ? "allow" : "refuse");
       if (chance(4)) out += "    upload_limit: " + size() + "\n";
       if (chance(6)) out += "    final: true\n";
+      if (chance(4)) out += "    canary: [vault-1.example, tokens-2.example]\n";
+      if (chance(4) && !out.ends_with("example]\n"))
+        out += "    canary: {action: lockdown, names: [\"state-3.example\"]}\n";
       out += "    allow:\n";
       const int rules = 1 + below(6);
       for (int i = 0; i < rules; ++i) out += "      - " + (chance(5) ? use() : allow()) + "\n";

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "config/builtin_policy.hpp"
+#include "config/canary_keys.hpp"
 #include "config/identity_keys.hpp"
 #include "config/policy_keys.hpp"
 #include "config/rule_keys.hpp"
@@ -140,6 +141,7 @@ std::string policy_page() {
       "all errors of a file are reported at once, each with line, column and the nearest valid word.\n\n";
   out += "## Top level\n\n" + key_table(policy_rows());
   out += "## A phase\n\n" + key_table(phase_rows());
+  out += "## `canary` of a phase, as a map\n\n" + key_table(canary_rows());
   out += "## A rule under `allow`\n\n" + key_table(allow_rows());
   out += "## A bundle under `allow`\n\n" + key_table(use_rows());
   out += "## A rule under `deny`\n\n" + key_table(deny_rows());

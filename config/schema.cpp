@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "allowlist/bundles.hpp"
+#include "config/canary_keys.hpp"
 #include "config/identity_keys.hpp"
 #include "config/policy_keys.hpp"
 #include "config/rule_keys.hpp"
@@ -34,6 +35,9 @@ constexpr definition definitions[]{
     {"host_name", R"({"type":"string","minLength":1,"pattern":"^[A-Za-z0-9_.-]+$"})"},
     {"host",
      R"({"type":"string","maxLength":1024,"pattern":"^(\\*\\*?\\.)?([A-Za-z0-9_.-]|[^\\u0000-\\u007f])+$","not":{"pattern":"(^|\\.)[0-9]+\\.?$"}})"},
+    {"canaries", R"({"type":"array","items":{"$ref":"#/$defs/exact_host"},"minItems":1,"maxItems":64})"},
+    {"exact_host",
+     R"({"type":"string","maxLength":1024,"pattern":"^([A-Za-z0-9_.-]|[^\\u0000-\\u007f])+$","not":{"pattern":"(^|\\.)[0-9]+\\.?$"}})"},
     {"prefix", R"({"type":"string","pattern":"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"})"},
     {"port",
      R"({"anyOf":[{"type":"integer","minimum":1,"maximum":65535},{"type":"string","pattern":"^[0-9]+(-[0-9]+)?$"}]})"},
@@ -169,6 +173,7 @@ std::string policy_file(bool included) {
   own.add("rule", map_schema(allow_rows(), included, host_or_cidr));
   own.add("use", map_schema(use_rows(), included));
   own.add("deny", map_schema(deny_rows(), included, host_or_cidr));
+  if (!included) own.add("canary", map_schema(canary_rows(), false));
   if (!included) own.add("exception", map_schema(exception_rows(), false, hosts_or_literal));
   own.add("test", map_schema(test_rows(), included));
   own.add("bundle", bundle_schema());

@@ -50,7 +50,7 @@ TEST_CASE("every key has a schema") {
 
 TEST_CASE("what belongs to the base policy is in no schema of an included file") {
   const auto included = policy_include_schema();
-  for (const auto* key : {"addresses", "include", "mode", "hints", "untrusted", "final"})
+  for (const auto* key : {"addresses", "include", "mode", "hints", "untrusted", "final", "canary"})
     CHECK_FALSE(included.contains('"' + std::string(key) + "\":"));
   CHECK(included.contains(R"("const": "require")"));
   CHECK(included.contains(R"("const": "refuse")"));

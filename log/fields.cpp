@@ -52,7 +52,8 @@ On a terminal (`format: automatic` or `text`) a line is short and in local time;
 12:03:59 CLOSE agent    CONNECT api.anthropic.com:443  1.2 KiB up, 83.0 KiB down, 14.2 s  (0N6M4ZVY5F3QM)
 ```
 
-A refusal that knows what would help ends in `-> HINT`. `AUDIT` is the verdict `would_deny`.
+A refusal that knows what would help ends in `-> HINT`. `AUDIT` is the verdict `would_deny`; `ALARM` is a refusal with
+the reason `canary`.
 )";
 
 }  // namespace

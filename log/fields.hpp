@@ -36,7 +36,7 @@ namespace exeat::log {
   X(tls,        "string", "close",            "Highest TLS version that the ClientHello offers.") \
   X(error,      "string", "decision, close",  "One more sentence for the operator.") \
   X(hint,       "string", "decision, close",  "What to add to the policy so that it passes.") \
-  X(level,      "string", "process",          "`info`, `warning` or `error`.") \
+  X(level,      "string", "process, decision", "`info`, `warning` or `error`; of decisions only those on a canary have one: `error`.") \
   X(code,       "string", "process",          "A stable word for the message: `ready`, `reload-failed`, ...") \
   X(text,       "string", "process",          "The message.") \
   X(sink,       "string", "dropped",          "Where the lines were lost: `ring` on the way to the log thread, else the target that took no more.") \

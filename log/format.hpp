@@ -32,6 +32,9 @@ void append_time(std::string& out, std::chrono::system_clock::time_point time);
 /// What goes to blocked.log: the verdicts deny and would_deny, and whatever else the policy is the reason of.
 bool is_refusal(const proxy::event& event) noexcept;
 
+/// A request for a canary: its line is one at the level `error`.
+bool is_alarm(const proxy::event& event) noexcept;
+
 /// Append one line of printable ASCII. `colour` adds ANSI colours; local time.
 void append_json(std::string& out, const proxy::event& event);
 void append_json(std::string& out, const message& message);

@@ -210,6 +210,19 @@ TEST_CASE("text for a terminal") {
         "12:03:44 WARN  3 log lines were lost (ring)\n");
 }
 
+TEST_CASE("a request for a canary is a line at the level error") {
+  auto event = refusal("vault-1f.corp.example");
+  event.reason = core::reason::canary;
+  CHECK(json_of(event).ends_with(
+      R"("verdict":"deny","reason":"canary","status":403,"total_ms":1.234,"level":"error"})"
+      "\n"));
+  CHECK(text_of(event).contains(" ALARM agent    CONNECT vault-1f.corp.example:443  canary  ("));
+  CHECK(is_alarm(event));
+  CHECK(is_refusal(event));
+  CHECK_FALSE(json_of(refusal()).contains("level"));
+  CHECK_FALSE(is_alarm(refusal()));
+}
+
 TEST_CASE("what is a refusal") {
   proxy::event event = refusal();
   CHECK(is_refusal(event));

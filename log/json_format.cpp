@@ -116,6 +116,10 @@ void append_time(std::string& out, std::chrono::system_clock::time_point time) {
   out += 'Z';
 }
 
+bool is_alarm(const event& event) noexcept {
+  return event.reason == core::reason::canary;
+}
+
 bool is_refusal(const event& event) noexcept {
   return event.verdict == proxy::outcome::deny || event.verdict == proxy::outcome::would_deny ||
          core::row_of(event.reason).kind == core::reason_kind::policy;
@@ -150,6 +154,7 @@ void append_json(std::string& out, const event& event) {
   line.text(field::tls, event.tls_version);
   line.text(field::error, event.error);
   line.text(field::hint, event.hint);
+  if (is_alarm(event)) line.plain(field::level, "error");
 }
 
 void append_json(std::string& out, const message& message) {

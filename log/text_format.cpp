@@ -17,6 +17,7 @@ struct tag {
 };
 
 tag tag_of(const event& event) noexcept {
+  if (is_alarm(event)) return {"ALARM", "1;97;41"};
   switch (event.verdict) {
     case proxy::outcome::deny:
       return {"DENY ", "1;31"};

@@ -16,6 +16,7 @@ bool wants_colour() {
 }
 
 spdlog::level::level_enum severity(const proxy::event& event) noexcept {
+  if (is_alarm(event)) return spdlog::level::err;
   switch (event.verdict) {
     case proxy::outcome::deny:
     case proxy::outcome::would_deny:

@@ -97,9 +97,20 @@ void add_decisions(families& out, const registry& source, phase_slot slot, const
   }
 }
 
+/// A canary is refused whatever the phase's mode: it counts under one verdict.
+std::uint64_t canaries_of(const registry& source, phase_slot slot) {
+  constexpr auto deny = static_cast<std::size_t>(verdict::deny);
+  constexpr auto canary = static_cast<std::size_t>(core::reason::canary);
+  return sum(source, [&](const worker_counters& worker) {
+    return worker.phase(slot).decisions[deny][canary].value();
+  });
+}
+
 void add_phase(families& out, const registry& source, phase_slot slot) {
   const std::string phase = source.phases().label(slot);
   add_decisions(out, source, slot, phase);
+  if (const auto canaries = canaries_of(source, slot); canaries != 0 || slot < other_phase)
+    out.add(metric::canaries, canaries, {text("phase", phase)});
   const auto total = [&](cell worker_counters::phase_cells::* member) {
     return sum(source, [&](const worker_counters& worker) { return (worker.phase(slot).*member).value(); });
   };

@@ -77,6 +77,12 @@ TEST_CASE("counts of all workers are summed per phase, verdict and reason") {
   CHECK(has_line(text, "exeat_active_connections 1"));
   CHECK(has_line(text, "exeat_workers 3"));
   CHECK(text.find("(other)") == std::string::npos);
+  CHECK(has_line(text, R"(exeat_canary_requests_total{phase="agent"} 0)"));
+  numbers.worker(0).decision(agent, verdict::deny, core::reason::canary);
+  numbers.worker(2).decision(agent, verdict::deny, core::reason::canary);
+  CHECK(has_line(expose(numbers), R"(exeat_canary_requests_total{phase="agent"} 2)"));
+  CHECK(
+      has_line(expose(numbers), R"(exeat_decisions_total{phase="agent",verdict="deny",reason="canary"} 2)"));
 }
 
 TEST_CASE("durations fall into the bucket whose bound they do not exceed") {

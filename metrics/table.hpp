@@ -13,6 +13,7 @@ enum class metric_type : std::uint8_t { counter, gauge, histogram };
 // clang-format off
 #define EXEAT_METRICS(X) \
   X(decisions,            "exeat_decisions_total",                   counter,   "phase, verdict, reason", "Decisions on requests. A tunnel that is cut after its 200 (SNI mismatch, not TLS) counts a second time, with the reason of the cut.") \
+  X(canaries,             "exeat_canary_requests_total",             counter,   "phase",             "Requests for a canary of the phase. Anything but 0 is somebody who should not be there.") \
   X(tunnels,              "exeat_tunnels_total",                     counter,   "phase",             "Tunnels opened: CONNECT and WebSocket.") \
   X(active_tunnels,       "exeat_active_tunnels",                    gauge,     "phase",             "Tunnels open now.") \
   X(bytes,                "exeat_bytes_total",                       counter,   "phase, direction",  "Payload relayed between client and origin; direction is up (client to origin) or down.") \
