@@ -1,0 +1,290 @@
+// What goes through a front once the hands are shaken, and how it ends.
+#include <poll.h>
+
+#include "proxy/abrupt_end.hpp"
+#include "proxy/tls_test_stage.hpp"
+
+using namespace exeat;
+using namespace exeat::proxy;
+using namespace exeat::proxy::testing;
+
+namespace {
+
+struct connected {
+  authority of;
+  front_stage stage{load(of.files())};
+  tls_client client{stage.client};
+  int plain = -1;
+
+  connected() {
+    REQUIRE(client.connect());
+    plain = stage.plain();
+  }
+  ~connected() {
+    if (plain >= 0) ::close(plain);
+  }
+  void close_plain() { ::close(std::exchange(plain, -1)); }
+  bool soon_empty() { return stage.worker.soon_empty(); }
+};
+
+void send_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const auto n = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+    if (n <= 0) break;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  CHECK(text.empty());
+}
+
+// Until EOF, an error (in errno, else 0) or `most` octets.
+std::string receive(int fd, std::size_t most = SIZE_MAX) {
+  std::string out;
+  std::vector<char> block(1 << 16);
+  errno = 0;
+  while (out.size() < most) {
+    const auto n = ::recv(fd, block.data(), std::min(block.size(), most - out.size()), 0);
+    if (n <= 0) break;
+    out.append(block.data(), static_cast<std::size_t>(n));
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("32 MiB each way at once arrive as they were sent") {
+  connected c;
+  const auto data = octets(std::size_t{32} << 20);
+  // The client with its one SSL object: one thread writes while the other reads would race; so it takes
+  // turns.
+  std::string at_session;
+  std::thread session_reads([&] { at_session = receive(c.plain, data.size()); });
+  std::thread session_writes([&] { send_all(c.plain, data); });
+  std::string at_client;
+  constexpr std::size_t piece = 128 << 10;
+  for (std::size_t at = 0; at < data.size(); at += piece) {
+    if (!c.client.write(std::string_view(data).substr(at, piece))) break;
+    at_client += c.client.read(piece);
+  }
+  session_reads.join();
+  session_writes.join();
+  CHECK((at_session == data));
+  CHECK((at_client == data));
+}
+
+TEST_CASE("either way ends by itself, the other one goes on") {
+  SUBCASE("the client first") {
+    connected c;
+    REQUIRE(c.client.write("request"));
+    CHECK(SSL_shutdown(c.client.ssl.get()) == 0);
+    CHECK(receive(c.plain) == "request");
+    CHECK(errno == 0);
+    CHECK_FALSE(ended_abruptly(c.plain));
+    const auto data = octets(3 << 20);
+    std::thread writer([&] {
+      send_all(c.plain, data);
+      ::shutdown(c.plain, SHUT_WR);
+    });
+    bool orderly = false;
+    CHECK((c.client.read(SIZE_MAX, &orderly) == data));
+    CHECK(orderly);
+    writer.join();
+    c.client.close();
+    CHECK(c.soon_empty());
+  }
+  SUBCASE("the session first") {
+    connected c;
+    send_all(c.plain, "answer");
+    ::shutdown(c.plain, SHUT_WR);
+    bool orderly = false;
+    CHECK(c.client.read(SIZE_MAX, &orderly) == "answer");
+    CHECK(orderly);
+    const auto data = octets(3 << 20);
+    std::thread writer([&] {
+      CHECK(c.client.write(data));
+      SSL_shutdown(c.client.ssl.get());
+    });
+    CHECK((receive(c.plain) == data));
+    CHECK(errno == 0);
+    CHECK_FALSE(ended_abruptly(c.plain));
+    writer.join();
+    c.client.close();
+    CHECK(c.soon_empty());
+  }
+}
+
+TEST_CASE("a session that closes leaves the client everything that it wrote, and close_notify") {
+  connected c;
+  const auto data = octets(150 << 10);  // more than a record, less than the socketpair takes at once
+  send_all(c.plain, data);
+  c.close_plain();
+  bool orderly = false;
+  CHECK((c.client.read(SIZE_MAX, &orderly) == data));
+  CHECK(orderly);
+  c.client.close();
+  CHECK(c.soon_empty());
+}
+
+TEST_CASE("a session that closes is noticed although the client is silent, or has shut down its way") {
+  connected c;
+  SUBCASE("silent") {}
+  SUBCASE("shut down") {
+    SSL_shutdown(c.client.ssl.get());
+    CHECK(receive(c.plain).empty());
+  }
+  SUBCASE("the session's way had ended before") {
+    ::shutdown(c.plain, SHUT_WR);
+    bool orderly = false;
+    CHECK(c.client.read(1, &orderly).empty());
+    CHECK(orderly);
+  }
+  c.close_plain();
+  bool orderly = false;
+  c.client.read(SIZE_MAX, &orderly);
+  CHECK(orderly);
+  c.client.close();
+  CHECK(c.soon_empty());
+}
+
+TEST_CASE("a client that ends without close_notify is a reset to the session") {
+  connected c;
+  REQUIRE(c.client.write("half a requ"));
+  CHECK(receive(c.plain, 11) == "half a requ");
+  SUBCASE("FIN") {
+    c.client.close();
+  }
+  SUBCASE("half close of TCP") {
+    ::shutdown(c.client.fd, SHUT_WR);
+  }
+  SUBCASE("RST") {
+    end_abruptly_on_close(c.client.fd);
+    c.client.close();
+  }
+  SUBCASE("octets that are no TLS") {
+    send_all(c.client.fd, "garbage that is longer than the header of a record");
+  }
+  CHECK(receive(c.plain).empty());
+  CHECK(errno == ECONNRESET);
+  CHECK(ended_abruptly(c.plain));
+  CHECK(c.soon_empty());
+}
+
+TEST_CASE("an abrupt end shows also where the session has shut down its own way") {
+  connected c;
+  ::shutdown(c.plain, SHUT_WR);
+  bool orderly = false;
+  CHECK(c.client.read(1, &orderly).empty());
+  CHECK(orderly);
+  c.client.close();
+  CHECK(receive(c.plain).empty());
+  CHECK(ended_abruptly(c.plain));
+}
+
+TEST_CASE("a session that ends abruptly is a reset to the client") {
+  connected c;
+  send_all(c.plain, "half an ans");
+  CHECK(c.client.read(11) == "half an ans");
+  end_abruptly_on_close(c.plain);
+  c.close_plain();
+  bool orderly = true;
+  CHECK(c.client.read(SIZE_MAX, &orderly).empty());
+  CHECK_FALSE(orderly);
+  CHECK(c.soon_empty());
+}
+
+TEST_CASE("who does not read stops who writes, and nothing spins") {
+  connected c;
+  const auto cpu_of_worker = [&] {
+    timespec now{};
+    c.stage.worker.on_thread([&] { ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now); });
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+  };
+  ::fcntl(c.plain, F_SETFL, O_NONBLOCK);
+  const std::string block(1 << 16, 'x');
+  std::size_t sent = 0;
+  // Full, and still full after a moment in which the front could have taken more.
+  for (int quiet = 0; quiet < 40;) {
+    const auto n = ::send(c.plain, block.data(), block.size(), MSG_NOSIGNAL);
+    quiet = n > 0 ? 0 : quiet + 1;
+    if (n > 0) sent += static_cast<std::size_t>(n);
+    REQUIRE(sent < (std::size_t{256} << 20));
+    if (n <= 0) std::this_thread::sleep_for(5ms);
+  }
+  const auto before = cpu_of_worker();
+  std::this_thread::sleep_for(300ms);
+  CHECK(cpu_of_worker() - before < 0.15);  // a spin would have taken all of it
+  CHECK(c.client.read(sent).size() == sent);
+}
+
+TEST_CASE("a client that does not read cannot keep a session's cut from it") {
+  connected c;
+  ::fcntl(c.plain, F_SETFL, O_NONBLOCK);
+  const std::string block(1 << 16, 'x');
+  for (int quiet = 0; quiet < 20;) {
+    const auto n = ::send(c.plain, block.data(), block.size(), MSG_NOSIGNAL);
+    quiet = n > 0 ? 0 : quiet + 1;
+    if (n <= 0) std::this_thread::sleep_for(5ms);
+  }
+  end_abruptly_on_close(c.plain);
+  c.close_plain();
+  CHECK(c.soon_empty());
+  bool orderly = true;
+  c.client.read(SIZE_MAX, &orderly);
+  CHECK_FALSE(orderly);
+}
+
+TEST_CASE("abort ends both sides at once") {
+  connected c;
+  c.stage.worker.on_thread([&] { c.stage.worker.fronts.abort_all(); });
+  CHECK(receive(c.plain).empty());
+  CHECK(errno == ECONNRESET);
+  bool orderly = true;
+  CHECK(c.client.read(SIZE_MAX, &orderly).empty());
+  CHECK_FALSE(orderly);
+  CHECK(c.soon_empty());
+}
+
+TEST_CASE("a descriptor of the session that was used again is left alone") {
+  connected c;
+  int pair[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+  // The session's end is closed, and another socket has its number, at one stroke.
+  const int again = std::exchange(c.plain, -1);
+  REQUIRE(::dup2(pair[0], again) == again);
+  c.client.close();
+  c.stage.worker.on_thread([&] { c.stage.worker.fronts.abort_all(); });
+  CHECK(c.soon_empty());
+  pollfd now{.fd = pair[1], .events = POLLIN, .revents = 0};
+  CHECK(::poll(&now, 1, 0) == 0);
+  for (const int fd : {pair[0], pair[1], again}) ::close(fd);
+}
+
+TEST_CASE("those who leave make room for one another") {
+  authority of;
+  const auto tls = load(of.files());
+  worker_stage worker;
+  std::vector<std::unique_ptr<tls_client>> clients;
+  constexpr std::size_t beyond = 8;
+  for (std::size_t i = 0; i < live_fronts::most_leaving + beyond; ++i) {
+    const auto [c, s] = connected_pair();
+    std::promise<int> plain;
+    worker.on_thread([&, server = s] {
+      start_tls(worker.context, worker.wheel, tls, server, 20s, worker.fronts,
+                [&](auto outcome) { plain.set_value(outcome ? outcome->fd : -1); });
+    });
+    clients.push_back(std::make_unique<tls_client>(c));
+    REQUIRE(clients.back()->connect());
+    const int fd = plain.get_future().get();
+    REQUIRE(fd >= 0);
+    ::close(fd);
+    // The front leaves; its client never does. Wait until it is among them.
+    bool orderly = false;
+    if (i < beyond) CHECK(clients.back()->read(1, &orderly).empty());
+  }
+  std::size_t leaving = 0;
+  for (int i = 0; i < 400 && leaving != live_fronts::most_leaving; ++i) {
+    worker.on_thread([&] { leaving = worker.fronts.state()->leaving_count; });
+    std::this_thread::sleep_for(5ms);
+  }
+  CHECK(leaving <= live_fronts::most_leaving);
+  worker.on_thread([&] { CHECK(worker.fronts.state()->all.empty()); });
+}
