@@ -1,0 +1,25 @@
+// The other half of process_finder: the process that looks.
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "identity/process_lookup.hpp"
+
+namespace exeat::identity {
+
+/// The first message of the helper, on its first socket.
+struct helper_greeting {
+  std::uint32_t confined = 0;  ///< 1: it holds no privilege that it should not
+  std::uint32_t sees_all = 0;  ///< 1: it may look at the processes of every user
+};
+
+/// The life of the helper, right after fork(): gives up all but what reading /proc of other users takes
+/// (CAP_SYS_PTRACE for the links, CAP_DAC_READ_SEARCH for the directories, where it has them; uid 65534 where
+/// it was root), every descriptor but `sockets`, then answers the questions that come through these. Ends
+/// when all of them have been closed at the other end, or with the thread of `parent` that forked it.
+[[noreturn]] void run_process_helper(std::vector<int> sockets, const lookup_bounds& bounds,
+                                     ::pid_t parent) noexcept;
+
+}  // namespace exeat::identity
