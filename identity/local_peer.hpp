@@ -23,13 +23,17 @@ class tcp_peer_lookup {
   tcp_peer_lookup(tcp_peer_lookup&& other) noexcept;
   tcp_peer_lookup& operator=(tcp_peer_lookup&& other) noexcept;
 
-  /// The client's socket, of which `client` is the local and `own` the remote address: as accept() and
-  /// getsockname() give them, IPv4-mapped or not. Both must be loopback addresses, or the same. To be called
-  /// right after accept(), before any octet is read: once the client has closed, the kernel knows only an
-  /// orphan, whose uid it calls 0, and that is an error here. Errors are clauses for the operator, static
-  /// texts. Waits for the kernel at most for some 100 ms.
+  /// The socket at the other end of `accepted`, a local TCP connection (both addresses loopback, IPv4-mapped
+  /// or not, or the same). To be called right after accept(), before any octet is read: once the client has
+  /// closed, the kernel knows only an orphan, whose uid it calls 0, and that is an error here. So is a
+  /// connection that is dead when the answer is in: its client's port may have gone to somebody else. Errors
+  /// are clauses for the operator, static texts. Waits for the kernel at most for some 100 ms.
+  std::expected<local_peer, std::string_view> find(int accepted) noexcept;
+
+  /// As above by the addresses that the client (its local one) and we have. Who asks only this must know by
+  /// himself that the connection that he means still lived when the answer came.
   std::expected<local_peer, std::string_view> find(const ::sockaddr_storage& client,
-                                                   const ::sockaddr_storage& own);
+                                                   const ::sockaddr_storage& own) noexcept;
 
  private:
   bool open() noexcept;
@@ -43,6 +47,6 @@ class tcp_peer_lookup {
 /// cgroup (v2) that this process is in now, if it still lives. That takes SO_PEERPIDFD (Linux 6.5): without
 /// it nobody knows whether the pid has gone to another process, and the cgroup is 0, unknown. The error is a
 /// clause, a static text. Reads files below /proc.
-std::expected<local_peer, std::string_view> unix_peer(int fd);
+std::expected<local_peer, std::string_view> unix_peer(int fd) noexcept;
 
 }  // namespace exeat::identity

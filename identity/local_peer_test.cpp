@@ -256,8 +256,9 @@ TEST_CASE("a TCP peer is found by its addresses, in every family") {
     const auto client = connected_to(connect, stage.port);
     const auto other = connected_to(connect, stage.port);
     const auto accepted = stage.accept();
-    const auto found = lookup.find(accepted.client.storage, accepted.own.storage);
+    const auto found = lookup.find(accepted.fd);
     if (!found) FAIL(found.error());
+    CHECK(lookup.find(accepted.client.storage, accepted.own.storage)->inode == found->inode);
     CHECK(found->uid == ::geteuid());
     CHECK(found->inode == inode_of(client));
     CHECK(found->pid == 0);
@@ -276,7 +277,7 @@ TEST_CASE("the uid is that of whoever made the socket, whoever holds it") {
     const child process(work);
     REQUIRE(process.did_its_work());
     const auto accepted = stage.accept();
-    const auto found = identity::tcp_peer_lookup().find(accepted.client.storage, accepted.own.storage);
+    const auto found = identity::tcp_peer_lookup().find(accepted.fd);
     REQUIRE(found);
     return found->uid;
   };
@@ -326,7 +327,7 @@ TEST_CASE("a client that has closed is unknown, and never uid 0") {
   int verdicts_of_uid_0 = 0;
   for (int i = 0; i < rounds; ++i) {
     const auto accepted = stage.accept();
-    const auto found = lookup.find(accepted.client.storage, accepted.own.storage);
+    const auto found = lookup.find(accepted.fd);
     if (!found) {
       ++unknown;
       continue;
@@ -380,6 +381,41 @@ TEST_CASE("states other than ESTABLISHED and CLOSE_WAIT are unknown") {
     accepted.fd.reset();
     CHECK_FALSE(find());
   }
+}
+
+TEST_CASE("who takes over a dead client's port does not lend it his uid") {
+  identity::tcp_peer_lookup lookup;
+  const stage stage("127.0.0.1");
+  const auto at = address_of("127.0.0.1", stage.port);
+  const int on = 1;
+  const auto client_at = [&](const address& own) {
+    descriptor out(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::setsockopt(out, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+    REQUIRE(::bind(out, own.get(), own.size) == 0);
+    REQUIRE(::connect(out, at.get(), at.size) == 0);
+    return out;
+  };
+  // The first sends its request and resets; both wait in the queue when we come to accept.
+  auto first = client_at(address_of("127.0.0.1", 0));
+  const auto taken = own_address(first);
+  REQUIRE(::write(first, "GET", 3) == 3);
+  const ::linger now{.l_onoff = 1, .l_linger = 0};
+  REQUIRE(::setsockopt(first, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
+  first.reset();
+  const auto second = client_at(taken);
+
+  const auto dead = stage.accept();
+  const auto alive = stage.accept();
+  CHECK(port_of(dead.client) == port_of(alive.client));
+  // By its addresses it seems to live, and what it has sent can still be read.
+  CHECK(lookup.find(dead.client.storage, dead.own.storage));
+  CHECK(lookup.find(dead.fd).error() == "its connection has ended already");
+  char request[3];
+  CHECK(::read(dead.fd, request, sizeof request) == 3);
+  const auto found = lookup.find(alive.fd);
+  REQUIRE(found);
+  CHECK(found->inode == inode_of(second));
+  CHECK(lookup.find(-1).error() == "its connection has ended already");
 }
 
 TEST_CASE("a listener at the client's address is not the client") {

@@ -195,8 +195,30 @@ void tcp_peer_lookup::close() noexcept {
   fd_ = -1;
 }
 
+std::expected<local_peer, std::string_view> tcp_peer_lookup::find(int accepted) noexcept {
+  constexpr std::string_view dead = "its connection has ended already";
+  ::sockaddr_storage client{};
+  ::sockaddr_storage own{};
+  ::socklen_t size = sizeof client;
+  if (::getpeername(accepted, reinterpret_cast<::sockaddr*>(&client), &size) != 0)
+    return std::unexpected(dead);
+  size = sizeof own;
+  if (::getsockname(accepted, reinterpret_cast<::sockaddr*>(&own), &size) != 0) return std::unexpected(dead);
+  const auto found = find(client, own);
+  if (!found) return found;
+  // A client could send its request, reset the connection and leave its port to somebody else, of whom the
+  // answer would be. As long as our end lives, nobody else can have connected under that address.
+  ::tcp_info info{};
+  size = sizeof info;
+  if (::getsockopt(accepted, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+      (info.tcpi_state != TCP_ESTABLISHED && info.tcpi_state != TCP_CLOSE_WAIT)) {
+    return std::unexpected(dead);
+  }
+  return found;
+}
+
 std::expected<local_peer, std::string_view> tcp_peer_lookup::find(const ::sockaddr_storage& client,
-                                                                  const ::sockaddr_storage& own) {
+                                                                  const ::sockaddr_storage& own) noexcept {
   const auto from = end_point_of(client);
   const auto to = end_point_of(own);
   if (!from || !to || from->is_v6 != to->is_v6) return std::unexpected("it is no TCP connection");

@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <new>
+
 #include "identity/cgroup.hpp"
 #include "identity/local_peer.hpp"
 
@@ -22,7 +24,7 @@ bool is_alive(int pidfd) noexcept {
 
 }  // namespace
 
-std::expected<local_peer, std::string_view> unix_peer(int fd) {
+std::expected<local_peer, std::string_view> unix_peer(int fd) noexcept {
   ::ucred who{};
   ::socklen_t size = sizeof who;
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 || size != sizeof who) {
@@ -35,9 +37,13 @@ std::expected<local_peer, std::string_view> unix_peer(int fd) {
   int pidfd = -1;
   size = sizeof pidfd;
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0 || size != sizeof pidfd) return out;
-  const auto cgroup = cgroup_id_of_process(out.pid);
-  // A pid is not given away while its process lives, so what has been read was that process's.
-  if (is_alive(pidfd)) out.cgroup = cgroup;
+  try {
+    const auto cgroup = cgroup_id_of_process(out.pid);
+    // A pid is not given away while its process lives, so what has been read was that process's.
+    if (is_alive(pidfd)) out.cgroup = cgroup;
+  } catch (const std::bad_alloc&) {
+    // It stays unknown.
+  }
   ::close(pidfd);
   return out;
 }
