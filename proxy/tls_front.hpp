@@ -33,8 +33,8 @@ using tls_done = std::move_only_function<void(std::expected<plain_side, front_fa
 /// client, and close_notify is EOF on the plain side; either way the other way goes on. A client that ends
 /// without close_notify, or breaks TLS, is ECONNRESET on the plain side (and ended_abruptly(), where the
 /// session has shut down its own way already: proxy/abrupt_end.hpp). close() of the plain side lets the
-/// client have what was written, for at most half a minute; after end_abruptly_on_close() it resets the
-/// client.
+/// client have what was written, as long as it takes some every half minute; after end_abruptly_on_close() it
+/// resets the client.
 void start_tls(asio::io_context& context, timer_wheel& wheel, std::shared_ptr<const tls_context> tls, int fd,
                std::chrono::milliseconds handshake_timeout, live_fronts& fronts, tls_done done);
 

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 // What one way may move before the others of this worker have their turn.
 constexpr std::size_t turn = 4 * live_fronts::scratch_size;
-constexpr auto leave_time = 30s;  // for the client to take what its session left behind
+constexpr auto leave_time = 30s;  // for the client to take some of what its session left behind
 constexpr auto linger_time = 2s;  // for it to close as well, lest our close destroys what it has not read
 constexpr std::size_t linger_octets = std::size_t{256} * 1024;
 
@@ -94,6 +94,7 @@ tls_connection::outcome tls_connection::give_client(std::span<const char>& octet
     const int n = SSL_write(ssl_.get(), octets.data(), static_cast<int>(octets.size()));
     if (n <= 0) return outcome_of(n) == outcome::again ? outcome::again : outcome::failed;
     octets = octets.subspan(static_cast<std::size_t>(n));
+    if (state_ == state::leaving) deadline_.arm(leave_time);
   }
   return outcome::ended;
 }

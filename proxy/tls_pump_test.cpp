@@ -1,6 +1,11 @@
 // What goes through a front once the hands are shaken, and how it ends.
 #include <poll.h>
 
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <random>
+
 #include "proxy/abrupt_end.hpp"
 #include "proxy/tls_test_stage.hpp"
 
@@ -215,6 +220,22 @@ TEST_CASE("who does not read stops who writes, and nothing spins") {
   CHECK(c.client.read(sent).size() == sent);
 }
 
+TEST_CASE("a session that does not read stops the client, and then gets everything") {
+  connected c;
+  const auto data = octets(std::size_t{24} << 20);  // more than all buffers of the kernel on the way
+  std::atomic<bool> written = false;
+  std::thread writer([&] {
+    CHECK(c.client.write(data));
+    SSL_shutdown(c.client.ssl.get());
+    written = true;
+  });
+  std::this_thread::sleep_for(100ms);
+  CHECK_FALSE(written);
+  CHECK((receive(c.plain) == data));
+  CHECK(errno == 0);
+  writer.join();
+}
+
 TEST_CASE("a client that does not read cannot keep a session's cut from it") {
   connected c;
   ::fcntl(c.plain, F_SETFL, O_NONBLOCK);
@@ -287,4 +308,100 @@ TEST_CASE("those who leave make room for one another") {
   }
   CHECK(leaving <= live_fronts::most_leaving);
   worker.on_thread([&] { CHECK(worker.fronts.state()->all.empty()); });
+}
+
+TEST_CASE("whatever both sides do, nothing is left and no descriptor is lost") {
+  const authority of;
+  const auto tls = load(of.files());
+  const auto open_descriptors = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                         std::filesystem::directory_iterator{});
+  };
+  std::mt19937 random(4);
+  const auto pick = [&](unsigned n) { return static_cast<unsigned>(random()) % n; };
+  const auto data = octets(1 << 20);
+  worker_stage worker;
+  const auto before = open_descriptors();
+  for (int round = 0; round < 60; ++round) {
+    CAPTURE(round);
+    const auto [c, s] = connected_pair();
+    std::promise<int> promise;
+    worker.on_thread([&, server = s] {
+      start_tls(worker.context, worker.wheel, tls, server, 20s, worker.fronts,
+                [&](auto outcome) { promise.set_value(outcome ? outcome->fd : -1); });
+    });
+    tls_client client(c);
+    REQUIRE(client.connect());
+    int plain = promise.get_future().get();
+    REQUIRE(plain >= 0);
+    ::fcntl(client.fd, F_SETFL, O_NONBLOCK);
+    std::vector<char> block(1 << 17);
+    std::size_t up = 0;
+    std::size_t down = 0;
+    std::size_t up_seen = 0;
+    std::size_t down_seen = 0;
+    bool client_done = false;
+    bool session_done = false;
+    std::size_t pending = 0;  // of a write that OpenSSL wants to see again
+    for (int steps = 0; steps < 60 && client.fd >= 0 && plain >= 0; ++steps) {
+      const auto size = std::size_t{1} << pick(17);
+      switch (pick(12)) {
+        case 0:
+        case 1:
+        case 2: {
+          if (client_done || up + (1 << 17) > data.size()) break;
+          SSL_set_mode(client.ssl.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+          const auto most = pending != 0 ? pending : size;
+          const int n = SSL_write(client.ssl.get(), data.data() + up, static_cast<int>(most));
+          pending = n > 0 ? 0 : most;
+          if (n > 0) up += static_cast<std::size_t>(n);
+          break;
+        }
+        case 3:
+        case 4:
+        case 5: {
+          if (session_done || down + size > data.size()) break;
+          const auto n = ::send(plain, data.data() + down, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+          if (n > 0) down += static_cast<std::size_t>(n);
+          break;
+        }
+        case 6:
+        case 7: {
+          const auto n = ::recv(plain, block.data(), block.size(), MSG_DONTWAIT);
+          if (n <= 0) break;
+          CHECK(std::memcmp(block.data(), data.data() + up_seen, static_cast<std::size_t>(n)) == 0);
+          up_seen += static_cast<std::size_t>(n);
+          CHECK(up_seen <= up + pending);
+          break;
+        }
+        case 8:
+        case 9: {
+          const int n = SSL_read(client.ssl.get(), block.data(), static_cast<int>(block.size()));
+          if (n <= 0) break;
+          CHECK(std::memcmp(block.data(), data.data() + down_seen, static_cast<std::size_t>(n)) == 0);
+          down_seen += static_cast<std::size_t>(n);
+          CHECK(down_seen <= down);
+          break;
+        }
+        case 10:
+          if (pick(4) != 0) break;
+          if (pick(2) == 0 && pending == 0 && !std::exchange(client_done, true))
+            SSL_shutdown(client.ssl.get());
+          if (pick(2) == 0 && !std::exchange(session_done, true)) ::shutdown(plain, SHUT_WR);
+          break;
+        default:
+          if (pick(12) != 0) break;
+          if (pick(2) == 0) end_abruptly_on_close(plain);
+          if (pick(2) == 0) end_abruptly_on_close(client.fd);
+          if (pick(2) == 0)
+            client.close();
+          else
+            ::close(std::exchange(plain, -1));
+      }
+    }
+    if (plain >= 0) ::close(plain);
+    client.close();
+  }
+  CHECK(worker.soon_empty());
+  CHECK(open_descriptors() == before);
 }
