@@ -83,6 +83,7 @@ TEST_CASE("a close carries the byte counts even where they are 0") {
   const json::object line = json::parse(json_of(event)).as_object();
   CHECK(line.at("event") == "close");
   CHECK(line.at("client") == "uid:1000");
+  CHECK(line.at("uid") == 1000);
   CHECK(line.at("bytes_up") == 0);
   CHECK(line.at("bytes_down").to_number<std::uint64_t>() == event.bytes_down);
   CHECK(line.at("dns_ms").to_number<double>() == 0);
@@ -90,6 +91,23 @@ TEST_CASE("a close carries the byte counts even where they are 0") {
   CHECK(line.at("sni") == "evil.example");
   CHECK(line.at("alpn") == "h2,http/1.1");
   CHECK(line.at("tls") == "1.3");
+}
+
+TEST_CASE("a refused local request names the process behind it") {
+  proxy::event event = refusal();
+  event.client_uid = 1002;
+  event.process = "/usr/bin/curl";
+  event.pid = 77;
+  event.command = "curl https://evil.example/";
+  event.cgroup = "/ci/agent";
+  const json::object line = json::parse(json_of(event)).as_object();
+  CHECK(line.at("client") == "127.0.0.1:40000");
+  CHECK(line.at("uid") == 1002);
+  CHECK(line.at("process") == "/usr/bin/curl");
+  CHECK(line.at("pid") == 77);
+  CHECK(line.at("command") == "curl https://evil.example/");
+  CHECK(line.at("cgroup") == "/ci/agent");
+  CHECK(text_of(event).contains("  by /usr/bin/curl[77] uid 1002"));
 }
 
 TEST_CASE("an IPv6 client stands in brackets") {
@@ -129,6 +147,7 @@ TEST_CASE("whatever the bytes, a line is one JSON object of printable ASCII that
     proxy::event event = refusal(bytes);
     event.phase = event.job = event.method = event.scheme = event.rule = event.rule_where = bytes;
     event.error = event.hint = event.sni = event.alpn = event.tls_version = bytes;
+    event.process = event.command = event.cgroup = bytes;
     const std::string line = json_of(event);
     REQUIRE(is_plain_line(line));
     boost::system::error_code failed;
@@ -151,6 +170,9 @@ TEST_CASE("every member of a line stands in the table of fields, in its order") 
   event.kind = proxy::event::kind::close;
   event.job = event.rule = event.rule_where = event.sni = event.alpn = event.tls_version = "x";
   event.error = event.hint = "x";
+  event.client_uid = 1;
+  event.pid = 1;
+  event.process = event.command = event.cgroup = "x";
   event.address = core::ip_address{};
   event.dns = event.connect = std::chrono::microseconds{1};
   std::set<std::string> seen;

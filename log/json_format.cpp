@@ -85,8 +85,7 @@ std::string_view name_of_verdict(proxy::outcome verdict) noexcept {
 }
 
 std::string client_of(const event& event) {
-  if (event.client_uid) return "uid:" + std::to_string(*event.client_uid);
-  if (!event.client) return {};
+  if (!event.client) return event.client_uid ? "uid:" + std::to_string(*event.client_uid) : std::string();
   std::string out = event.client->is_v6() ? '[' + event.client->to_string() + ']' : event.client->to_string();
   out += ':';
   return out += fmt::format_int(event.client_port).c_str();
@@ -134,6 +133,11 @@ void append_json(std::string& out, const event& event) {
   line.text(field::phase, event.phase);
   line.text(field::job, event.job);
   line.plain(field::client, client_of(event));
+  if (event.client_uid) line.number(field::uid, *event.client_uid);
+  line.text(field::process, event.process);
+  if (event.pid > 0) line.number(field::pid, static_cast<std::uint64_t>(event.pid));
+  line.text(field::command, event.command);
+  line.text(field::cgroup, event.cgroup);
   line.text(field::method, event.method);
   line.text(field::scheme, event.scheme);
   line.text(field::host, event.host);

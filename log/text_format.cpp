@@ -104,6 +104,12 @@ void append_text(std::string& out, const event& event, bool colour) {
     out += "  ";
     core::append_visible(out, event.error);
   }
+  if (!event.process.empty()) {
+    out += "  by ";
+    core::append_visible(out, event.process);
+    if (event.pid > 0) fmt::format_to(std::back_inserter(out), "[{}]", event.pid);
+    if (event.client_uid) fmt::format_to(std::back_inserter(out), " uid {}", *event.client_uid);
+  }
   if (!event.hint.empty()) {
     out += "  -> ";
     core::append_visible(out, event.hint);

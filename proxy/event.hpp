@@ -30,10 +30,15 @@ struct event {
   std::uint16_t status = 0;  ///< the HTTP status that the client was sent; 0 = none
 
   std::string_view phase;
-  std::string_view job;                    ///< empty until jobs exist
+  std::string_view job;                    ///< empty where none is declared
   std::optional<core::ip_address> client;  ///< absent for a unix socket
   std::uint16_t client_port = 0;
-  std::optional<std::uint32_t> client_uid;  ///< for a unix socket: SO_PEERCRED
+  std::optional<std::uint32_t> client_uid;  ///< of a local client's socket, where it is known
+  /// Of the process behind a refused local request: its executable, or "unavailable"; empty elsewhere.
+  std::string_view process;
+  std::int32_t pid = 0;      ///< 0: not known
+  std::string_view command;  ///< its command line, bounded
+  std::string_view cgroup;   ///< path, or "id:N"
 
   std::string_view method;  ///< CONNECT, GET, ...; empty where the head was not understood
   std::string_view scheme;  ///< "https" for CONNECT, "http", "ws"; empty if not understood
