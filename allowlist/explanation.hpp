@@ -11,10 +11,13 @@
 
 namespace exeat::allowlist {
 
+/// No phase of any policy.
+inline constexpr phase_id no_phase{0xffff};
+
 /// A refusal as the data path knows it. Pointers may be null where that part was never reached.
 struct refused {
   const allowlist::policy* policy = nullptr;
-  phase_id phase{};
+  phase_id phase{};  ///< no_phase where nobody knows who is asking
   core::scheme scheme = core::scheme::https;
   const core::destination* to = nullptr;  ///< null where no destination was understood
   core::reason reason = core::reason::no_rule;

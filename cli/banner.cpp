@@ -8,11 +8,17 @@
 #include <chrono>
 #include <string_view>
 
+#include "identity/identity.hpp"
+
 namespace exeat::cli {
 namespace {
 
 std::string url_of(const config::endpoint& endpoint) {
   return "http://" + config::to_string(endpoint);
+}
+
+std::string proxy_url_of(const proxy::bound_listener& listener) {
+  return (listener.configured.tls ? "https://" : "http://") + config::to_string(listener.bound);
 }
 
 bool allowed(const allowlist::policy& policy, allowlist::phase_id phase, std::string_view name) {
@@ -47,12 +53,69 @@ std::string refused_example(const allowlist::policy& policy, std::string_view ph
 
 }  // namespace
 
+std::string identity_of(const proxy::bound_listener& listener) {
+  using source = config::identity_check::source;
+  if (identity::is_listener_only(listener.configured)) {
+    return std::holds_alternative<config::tcp_endpoint>(listener.bound) ? "none" : "unix-socket";
+  }
+  std::vector<std::string_view> words;
+  for (const auto& check : listener.configured.identity) {
+    switch (check.kind) {
+      case source::listener:
+        words.push_back("listener");
+        break;
+      case source::peer:
+        words.push_back("peer");
+        break;
+      case source::mtls:
+        words.push_back("mtls");
+        break;
+      case source::credential:
+        words.push_back("credential");
+        break;
+      case source::source:
+        words.push_back("source");
+        break;
+      case source::proxy_protocol:
+        words.push_back("proxy_protocol");
+        break;
+      case source::any_of:
+        words.push_back("any_of");
+        break;
+    }
+  }
+  return fmt::format("{}", fmt::join(words, "+"));
+}
+
+std::string identity_of(const std::vector<proxy::bound_listener>& listeners) {
+  std::vector<std::string> all;
+  for (const auto& listener : listeners) {
+    auto word = identity_of(listener);
+    if (word == "none") return word;
+    if (std::ranges::find(all, word) == all.end()) all.push_back(std::move(word));
+  }
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
 std::string identity_note(const std::vector<proxy::bound_listener>& listeners) {
-  const bool tcp = std::ranges::any_of(
-      listeners, [](const auto& l) { return std::holds_alternative<config::tcp_endpoint>(l.bound); });
-  if (!tcp) return "unix sockets: whoever may open a socket's path is in its phase";
-  return "none: any local process may use any of these ports, whatever phase it is in; keep them apart by "
-         "unix sockets, network namespaces or a firewall by uid where that matters";
+  const auto is_open = [](const auto& l) { return identity_of(l) == "none"; };
+  const auto open = std::ranges::count_if(listeners, is_open);
+  if (open == 0) {
+    const auto words = identity_of(listeners);
+    if (words == "unix-socket") return "unix sockets: whoever may open a socket's path is in its phase";
+    return words + ": whoever does not prove a phase is refused";
+  }
+  std::string which = "any of these ports";
+  if (open != std::ssize(listeners)) {
+    which.clear();
+    for (const auto& l : listeners) {
+      if (is_open(l)) which += (which.empty() ? "" : ", ") + config::to_string(l.bound);
+    }
+  }
+  return fmt::format(
+      "none: any local process may use {}, whatever phase it is in; keep them apart by `identity`, unix "
+      "sockets, network namespaces or a firewall by uid where that matters",
+      which);
 }
 
 std::string banner(const banner_facts& facts) {
@@ -80,9 +143,12 @@ std::string banner(const banner_facts& facts) {
   const proxy::bound_listener* first_tcp = nullptr;
   const proxy::bound_listener* last_tcp = nullptr;
   for (const auto& l : *facts.listeners) {
-    if (std::holds_alternative<config::tcp_endpoint>(l.bound)) {
-      out += fmt::format("  {:<8} export HTTPS_PROXY={} HTTP_PROXY={}\n", l.configured.phase, url_of(l.bound),
-                         url_of(l.bound));
+    if (l.configured.phase.empty()) {
+      out += fmt::format("  {:<8} {} ({} proves the phase)\n", "any", config::to_string(l.bound),
+                         identity_of(l));
+    } else if (std::holds_alternative<config::tcp_endpoint>(l.bound)) {
+      out += fmt::format("  {:<8} export HTTPS_PROXY={} HTTP_PROXY={}\n", l.configured.phase, proxy_url_of(l),
+                         proxy_url_of(l));
       if (first_tcp == nullptr) first_tcp = &l;
       last_tcp = &l;
     } else {
@@ -96,10 +162,10 @@ std::string banner(const banner_facts& facts) {
     const auto no = refused_example(*facts.policy, refusing.configured.phase);
     if (!yes.empty() || !no.empty()) out += "\nTo try:\n";
     if (!yes.empty()) {
-      out += fmt::format("  allowed  curl -sSI --proxy {} https://{}/\n", url_of(first_tcp->bound), yes);
+      out += fmt::format("  allowed  curl -sSI --proxy {} https://{}/\n", proxy_url_of(*first_tcp), yes);
     }
     if (!no.empty())
-      out += fmt::format("  refused  curl -sSI --proxy {} https://{}/\n", url_of(refusing.bound), no);
+      out += fmt::format("  refused  curl -sSI --proxy {} https://{}/\n", proxy_url_of(refusing), no);
   }
   out += "\n";
   return out;

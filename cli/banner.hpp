@@ -23,7 +23,12 @@ struct banner_facts {
 /// that the policy allows and one that it refuses. Ends with a newline; the `ready` line is not part of it.
 std::string banner(const banner_facts& facts);
 
-/// The line about identity, for the banner and for health: no listener checks who is asking yet.
+/// Who vouches for the phase on a listener: "none" (a TCP port that anybody may use), "unix-socket", or the
+/// sources of identity that it asks, such as "peer+credential".
+std::string identity_of(const proxy::bound_listener& listener);
+/// "none" where that is so of any listener, else all of them in turn.
+std::string identity_of(const std::vector<proxy::bound_listener>& listeners);
+/// The line about it, for the banner and for health.
 std::string identity_note(const std::vector<proxy::bound_listener>& listeners);
 
 }  // namespace exeat::cli

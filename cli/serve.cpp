@@ -78,7 +78,10 @@ std::expected<void, std::string> serve::start() {
   auto policy = config::load_policy(settings);
   if (!policy) return std::unexpected(config::to_string(policy.error()));
   if (auto ok = start_log(); !ok) return ok;
-  auto bound = proxy::server::bind(settings, metrics_, *log_);
+  auto bound = proxy::server::bind(settings, metrics_, *log_, [this](bool ok, const std::string& text) {
+    log_->post(ok ? log::level::info : log::level::error, ok ? "certificates-reloaded" : "certificates-kept",
+               text);
+  });
   if (!bound) return std::unexpected(std::move(bound.error()));
   server_ = std::move(*bound);
   put_in_force(std::move(*policy));
@@ -159,8 +162,7 @@ std::expected<void, std::string> serve::start_watch() {
 void serve::say_ready() {
   const auto text =
       fmt::format("policy {} ({} rules), {} listeners, identity {}", policy_->source().file,
-                  policy_->rule_count(), server_->listeners().size(),
-                  identity_note(server_->listeners()).substr(0, 4) == "none" ? "none" : "by socket");
+                  policy_->rule_count(), server_->listeners().size(), identity_of(server_->listeners()));
   log_->post(log::level::info, "ready", text);
   std::cerr << "ready\n" << std::flush;
   notify_service_manager("READY=1");
@@ -182,6 +184,7 @@ int serve::run() {
 void serve::on_signal(int number) {
   if (number == SIGHUP) {
     log_->reopen();
+    server_->reload_certificates();
     reload("SIGHUP");
   } else if (draining_) {
     end();
@@ -253,11 +256,10 @@ admin::reload_result serve::reload_from_admin() {
 admin::health serve::health() const {
   admin::health out;
   const auto note = identity_note(server_->listeners());
-  out.identity = note.starts_with("none") ? "none" : "unix-socket";
+  out.identity = identity_of(server_->listeners());
   out.identity_note = note;
   for (const auto& l : server_->listeners()) {
-    const bool tcp = std::holds_alternative<config::tcp_endpoint>(l.bound);
-    out.listeners.push_back({config::to_string(l.bound), l.configured.phase, tcp ? "none" : "unix-socket"});
+    out.listeners.push_back({config::to_string(l.bound), l.configured.phase, identity_of(l)});
   }
   out.workers = metrics_.workers();
   out.draining = server_->draining();

@@ -55,12 +55,13 @@ task<void> session::serve_connect() {
   auto record = new_record();
   refusal_detail refusal{
       .to = head_.to, .minor = static_cast<int>(head_.minor), .wants_json = accept_wants_json(head_.accept)};
-  if (!decide(record)) {
+  std::string shortage;
+  if (!decide(record, shortage)) {
     refusal.reason = record.reason;
+    refusal.error = shortage;
     co_await refuse(record, refusal);
     co_return;
   }
-  std::string shortage;
   if (!within_terms(record, head_.to, 0, shortage)) {
     refusal.reason = record.reason;
     refusal.error = shortage;
@@ -79,6 +80,13 @@ task<void> session::serve_connect() {
     co_return;
   }
   record.address = path->address;
+  std::string_view sealed;
+  if (sealed_since(record, sealed)) {
+    refusal.reason = record.reason;
+    refusal.error = sealed;
+    co_await refuse(record, refusal);
+    co_return;
+  }
 
   std::string answer = "HTTP/1.1 200 Connection established\r\nExeat-Decision: ";
   answer.append(record.id.view()).append("\r\n\r\n");
@@ -107,14 +115,18 @@ task<void> session::serve_connect() {
   const bool any =
       record.would_deny || (record.rule != nullptr && record.rule->tls == allowlist::tls_mode::any);
   peeked seen;
+  peeking_ = &record;
   if (!any) co_await peek(record, seen);
   if (seen.reason == core::reason::allowed) co_await charge_peeked(record, seen);
+  peeking_ = nullptr;
   origin_in_use_ = nullptr;
   if (aborted_) {
     record_failure(record, event::kind::close, core::reason::draining, cut_by_drain);
     co_return;
   }
-  if (seen.reason != core::reason::allowed && audit) {
+  const bool is_sealed = sealed_since(record, seen.error);
+  if (is_sealed) seen.reason = record.reason;
+  if (seen.reason != core::reason::allowed && audit && !is_sealed) {
     // Let through; the line at the tunnel's end tells what would have cut it.
     record.would_deny = true;
     record.reason = seen.reason;
@@ -142,8 +154,14 @@ task<void> session::peek(const request_record& record, peeked& seen) {
   for (;;) {
     if (!buffer_.empty()) status = parser.feed(octets(buffer_.data()));
     if (status != wire::hello_status::need_more) break;
+    if (record.is_sealed()) {
+      deadline_.disarm();
+      seen.spoke_tls = !buffer_.empty();
+      co_return;
+    }
     const auto [error, count] = co_await read_some();
     if (count != 0 && !timed_out_) continue;
+    if (record.is_sealed()) continue;
     deadline_.disarm();
     if (timed_out_) {
       seen.reason = core::reason::client_hello_timeout;
@@ -226,7 +244,7 @@ task<void> session::end_refused_tunnel(const request_record& record, const peeke
                    {.reason = seen.reason,
                     .decision = record.id.view(),
                     .destination = core::to_string(head_.to),
-                    .phase = listener_.phase(),
+                    .phase = record.phase_of().name,
                     .message = "This tunnel was opened with CONNECT and carries plain HTTP. A tunnel must "
                                "carry TLS, so that the proxy can hold the server name against the one that "
                                "was allowed.",
@@ -241,9 +259,13 @@ void session::hand_over(request_record record, upstream_connection origin, hello
   bool cut = false;
   rejudged now;
   const auto* limits = record.limits;
-  const auto& policy = worker_.policy();
-  if (record.policy != policy) {
+  const auto* served = worker_.jobs().find(record.job.get());
+  if (served == nullptr || record.is_sealed()) {
+    now.denied = core::reason::phase_sealed;
+    cut = true;
+  } else if (record.policy != served->policy) {
     // The reload went over the live tunnels while this one was not yet among them.
+    const auto& policy = served->policy;
     now = judge_again(record, *policy);
     cut = now.denied && worker_.settings().on_tighten == config::tighten_action::cut;
     if (!now.denied) {
@@ -256,7 +278,8 @@ void session::hand_over(request_record record, upstream_connection origin, hello
   admission_.reset();
   if (cut) {
     reset_client();
-    owner->ended({*now.denied, cut_by_reload, up, down});
+    owner->ended(
+        {*now.denied, now.denied == core::reason::phase_sealed ? cut_by_seal : cut_by_reload, up, down});
     return;
   }
 

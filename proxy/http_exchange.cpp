@@ -37,8 +37,10 @@ task<bool> session::serve_http() {
                         .head_only = head_.is("HEAD"),
                         .minor = static_cast<int>(head_.minor),
                         .wants_json = accept_wants_json(head_.accept)};
-  if (!decide(record)) {
+  std::string trouble;
+  if (!decide(record, trouble)) {
     detail.reason = record.reason;
+    detail.error = trouble;
   } else if (!worker_.settings().via.empty() && wire::via_names(head_.fields, worker_.settings().via)) {
     detail.reason = core::reason::own_listener;
     detail.error = "Via says that the request has been here before";
@@ -56,7 +58,7 @@ http_exchange::http_exchange(session& session, request_record record)
       worker_(session.worker_),
       record_(std::move(record)),
       to_(session.head_.to),
-      key_{record_.slot, core::to_string(session.head_.to)},
+      key_{record_.slot, record_.job ? record_.job->id() : std::string(), core::to_string(session.head_.to)},
       pool_generation_(worker_.upstreams().generation()),
       log_soon_(worker_.wheel(), &http_exchange::log_soon_passed, this),
       pump_ended_(worker_.context().get_executor()) {
@@ -101,8 +103,9 @@ task<bool> http_exchange::run() {
   }
   if (const auto ended = co_await connect()) co_return *ended;
   exchanging_ = true;
-  // A reload may have come while the origin was looked up and dialled.
+  // A reload or a seal may have come while the origin was looked up and dialled.
   tighten();
+  seal();
   log_soon_.arm(log_soon);  // not before: the guard may still refuse it
   worker_.counters().http_request(record_.slot);
 
@@ -117,6 +120,7 @@ task<bool> http_exchange::run() {
       if (const auto ended = co_await connect()) co_return *ended;
       exchanging_ = true;
       tighten();
+      seal();
       result = co_await exchange();
     }
   } catch (...) {
@@ -236,6 +240,7 @@ task<bool> http_exchange::to_client(parts what, bool final) {
   note_excess(way::down);
   down_ += count;
   worker_.counters().bytes(record_.slot, 0, count);
+  record_.count_moved(0, count);
   if (!error) {
     moving();
     co_return true;
@@ -259,6 +264,7 @@ task<bool> http_exchange::to_origin(parts what) {
   note_excess(way::up);
   up_ += count;
   worker_.counters().bytes(record_.slot, count, 0);
+  record_.count_moved(count, 0);
   if (!error) moving();
   co_return !error;
 }

@@ -31,6 +31,8 @@ class http_exchange {
 
   /// True where the client's connection may carry another request.
   task<bool> run();
+  /// Where its phase is sealed by now, ends it as far as it has got.
+  void seal() noexcept;
   /// Where the worker's policy denies the request by now, ends it as far as it has got.
   void tighten() noexcept;
 
@@ -80,6 +82,8 @@ class http_exchange {
   task<bool> to_origin(parts what);
   /// A claim that failed at first: waits for what others hold. False = trouble is set.
   task<bool> await_claim(octet_claim& claim, way way, std::uint64_t size);
+  /// Ends both sides' waits; what moves no octet more is told apart by `cut_`.
+  void cut(core::reason reason, std::string_view error) noexcept;
   void limit_trouble(way way, std::uint64_t size);
   /// In `audit`: what of these octets a limit would have kept back.
   void note_excess(way way) noexcept;

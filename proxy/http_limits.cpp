@@ -46,17 +46,29 @@ task<bool> http_exchange::charge_early() {
   co_return true;
 }
 
-void http_exchange::tighten() noexcept {
-  if (!exchanging_ || cut_ || worker_.settings().on_tighten != config::tighten_action::cut) return;
-  if (record_.policy == worker_.policy()) return;
-  const auto now = judge_again(record_, *worker_.policy());
-  if (!now.denied) return;
-  download_trouble(*now.denied, cut_by_reload);
+void http_exchange::cut(core::reason reason, std::string_view error) noexcept {
+  download_trouble(reason, error);
   cut_ = true;
   origin_deaf_ = true;
   error_code ignored;
   session_.client_.cancel(ignored);
   if (origin_) origin_->socket.cancel(ignored);
+}
+
+void http_exchange::tighten() noexcept {
+  if (!exchanging_ || cut_ || worker_.settings().on_tighten != config::tighten_action::cut) return;
+  const auto* served = worker_.jobs().find(record_.job.get());
+  if (served == nullptr || record_.policy == served->policy) return;
+  if (const auto now = judge_again(record_, *served->policy); now.denied) cut(*now.denied, cut_by_reload);
+}
+
+void http_exchange::seal() noexcept {
+  if (!exchanging_ || cut_) return;
+  if (record_.is_sealed()) {
+    cut(core::reason::phase_sealed, cut_by_seal);
+  } else if (worker_.jobs().find(record_.job.get()) == nullptr) {
+    cut(core::reason::phase_sealed, cut_by_end_of_job);
+  }
 }
 
 }  // namespace exeat::proxy

@@ -2,11 +2,13 @@
 #pragma once
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "config/settings.hpp"
 #include "config/unix_listen.hpp"
+#include "proxy/tls_source.hpp"
 
 namespace exeat::proxy {
 
@@ -16,7 +18,8 @@ struct bound_listener {
   config::endpoint bound;  ///< with the port that the kernel chose
   /// One per worker, each the worker's own.
   std::vector<int> descriptors;
-  config::socket_file file;  ///< of a unix path
+  config::socket_file file;         ///< of a unix path
+  std::shared_ptr<tls_source> tls;  ///< null: plain
 };
 
 /// Binds for `workers` workers. The first socket of a TCP address binds without SO_REUSEPORT, so that a

@@ -6,14 +6,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
 #include <string_view>
 #include <utility>
 
+#include "proxy/proxy_header.hpp"
 #include "proxy/session.hpp"
 #include "proxy/socket_address.hpp"
+#include "proxy/tls_front.hpp"
 #include "proxy/worker.hpp"
 
 namespace exeat::proxy {
@@ -21,6 +24,14 @@ namespace {
 
 // A burst does not keep the tunnels of this worker waiting.
 constexpr int accepts_per_turn = 64;
+
+const std::vector<core::cidr>& upstreams_of(const config::listener& listener) {
+  static const std::vector<core::cidr> none;
+  for (const auto& check : listener.identity) {
+    if (check.kind == config::identity_check::source::proxy_protocol) return check.upstreams;
+  }
+  return none;
+}
 
 void prepare_tcp(int fd) noexcept {
   const auto set = [fd](int level, int option, int value) {
@@ -58,7 +69,10 @@ int open_spare() noexcept {
 
 listener::listener(worker& worker, const bound_listener& bound, int fd)
     : worker_(worker),
-      phase_(bound.configured.phase),
+      configured_(bound.configured),
+      demands_(identity::demands_of(configured_)),
+      is_enough_(identity::is_listener_only(configured_)),
+      tls_(bound.tls),
       address_(config::to_string(bound.bound)),
       unix_(std::holds_alternative<config::unix_endpoint>(bound.bound)),
       socket_(worker.context().get_executor(), fd),
@@ -123,37 +137,155 @@ void listener::accept_ready() {
 void listener::admit(int fd, const void* address) {
   client_peer peer;
   if (unix_) {
-    ucred credentials{};
-    socklen_t size = sizeof credentials;
-    if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0) peer.uid = credentials.uid;
+    find_peer(fd, peer);
   } else {
+    // Before anything else: the longer it takes, the likelier the client's socket is gone.
+    if (demands_.peer) find_peer(fd, *static_cast<const sockaddr_storage*>(address), peer);
     peer.address = address_from(static_cast<const sockaddr*>(address));
     peer.port = port_from(*static_cast<const sockaddr_storage*>(address));
     prepare_tcp(fd);
   }
   worker_.counters().connection_accepted();
 
-  const auto key = peer.key();
-  const auto answer = worker_.leases().admit(key);
-  if (answer != connection_leases::answer::admitted) {
-    const auto reason = answer == connection_leases::answer::total_reached
-                            ? core::reason::too_many_connections
-                            : core::reason::too_many_of_client;
-    worker_.refused_connection(*this, peer, reason);
-    say_and_close(fd, reason);
+  const int family = unix_ ? AF_UNIX : static_cast<const sockaddr_storage*>(address)->ss_family;
+  auto counted = count_in(fd, peer);
+  if (!counted) {
     worker_.counters().connection_closed();
     return;
   }
-  admission admitted(worker_, key);
-  stream_socket client(worker_.context().get_executor());
-  error_code error;
-  const int family = unix_ ? AF_UNIX : static_cast<const sockaddr_storage*>(address)->ss_family;
-  client.assign(asio::generic::stream_protocol(family, unix_ ? 0 : IPPROTO_TCP), fd, error);
-  if (error) {
-    ::close(fd);
+  arriving client{fd, family, std::move(peer), std::move(*counted)};
+  if (demands_.proxy_protocol) {
+    read_header(std::move(client));
+  } else {
+    shake_hands(std::move(client));
+  }
+}
+
+std::optional<admission> listener::count_in(int fd, const client_peer& peer) {
+  const auto key = peer.key();
+  const auto answer = worker_.leases().admit(key);
+  if (answer == connection_leases::answer::admitted)
+    return std::optional<admission>(std::in_place, worker_, key);
+  const auto reason = answer == connection_leases::answer::total_reached ? core::reason::too_many_connections
+                                                                         : core::reason::too_many_of_client;
+  worker_.refused_connection(*this, peer, reason);
+  say_and_close(fd, reason);
+  return std::nullopt;
+}
+
+void listener::read_header(arriving client) {
+  const auto& upstreams = upstreams_of(configured_);
+  const bool may = client.peer.address && std::ranges::any_of(upstreams, [&](const core::cidr& prefix) {
+                     return prefix.contains(*client.peer.address);
+                   });
+  if (!may) {
+    worker_.refused_connection(*this, client.peer, core::reason::bad_proxy_protocol,
+                               "the address is not among those that may send a PROXY header");
+    ::close(client.fd);
     return;
   }
-  session::start(std::make_unique<session>(worker_, *this, std::move(client), peer, std::move(admitted)));
+  const int fd = client.fd;
+  read_proxy_header(
+      worker_.context(), worker_.wheel(), fd, worker_.settings().timeouts.head, worker_.fronts(),
+      [self = self_, client = std::move(client)](std::expected<proxied, front_failure> got) mutable {
+        if (*self == nullptr) {
+          if (got) ::close(got->fd);
+          return;
+        }
+        auto& l = **self;
+        if (!got) {
+          l.failed(client, got.error());
+          return;
+        }
+        client.fd = got->fd;
+        if (const auto& source = got->header.source) {
+          // Counted by who it is; until now it was the upstream's.
+          client.peer.address = source->address;
+          client.peer.port = source->port;
+          client.peer.proxy_header = true;
+          auto counted = l.count_in(client.fd, client.peer);
+          if (!counted) return;
+          // The upstream's place is free again; what is live has been counted twice for this moment only.
+          l.worker_.counters().connection_accepted();
+          arriving known{client.fd, client.family, client.peer, std::move(*counted)};
+          l.shake_hands(std::move(known));
+        } else {
+          l.shake_hands(std::move(client));
+        }
+      });
+}
+
+void listener::shake_hands(arriving client) {
+  if (!tls_) {
+    begin(std::move(client));
+    return;
+  }
+  const int fd = client.fd;
+  start_tls(worker_.context(), worker_.wheel(), tls_->current(), fd, worker_.settings().timeouts.head,
+            worker_.fronts(),
+            [self = self_, client = std::move(client)](std::expected<plain_side, front_failure> got) mutable {
+              if (*self == nullptr) {
+                if (got) ::close(got->fd);
+                return;
+              }
+              if (!got) {
+                (*self)->failed(client, got.error());
+                return;
+              }
+              client.fd = got->fd;
+              client.family = AF_UNIX;
+              if (got->certificate) {
+                client.peer.certificate =
+                    std::make_shared<const identity::certificate_names>(std::move(*got->certificate));
+              }
+              (*self)->begin(std::move(client));
+            });
+}
+
+void listener::failed(const arriving& client, const front_failure& why) noexcept {
+  if (!why.silent) worker_.refused_connection(*this, client.peer, why.reason, why.text);
+}
+
+void listener::begin(arriving client) {
+  stream_socket socket(worker_.context().get_executor());
+  error_code error;
+  socket.assign(asio::generic::stream_protocol(client.family, client.family == AF_UNIX ? 0 : IPPROTO_TCP),
+                client.fd, error);
+  if (error) {
+    ::close(client.fd);
+    return;
+  }
+  session::start(std::make_unique<session>(worker_, *this, std::move(socket), std::move(client.peer),
+                                           std::move(client.counted)));
+}
+
+void listener::find_peer(int fd, client_peer& peer) const noexcept {
+  if (demands_.peer) {
+    if (const auto found = identity::unix_peer(fd)) {
+      peer.local = *found;
+    } else {
+      peer.no_local = found.error();
+    }
+    return;
+  }
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0)
+    peer.local = identity::local_peer{.uid = credentials.uid, .pid = credentials.pid};
+}
+
+void listener::find_peer(int fd, const sockaddr_storage& client, client_peer& peer) noexcept {
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0) {
+    peer.no_local = "the connection has no address of ours";
+    return;
+  }
+  if (const auto found = worker_.find_peer(client, own)) {
+    peer.local = *found;
+  } else {
+    peer.no_local = found.error();
+  }
 }
 
 void listener::shed() noexcept {

@@ -1,14 +1,21 @@
 // A worker's end of one listener: accepts, admits, starts sessions.
 #pragma once
+#include <sys/socket.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "allowlist/policy.hpp"
+#include "identity/identity.hpp"
+#include "identity/local_peer.hpp"
+#include "proxy/admission.hpp"
 #include "proxy/asio.hpp"
 #include "proxy/listen_socket.hpp"
+#include "proxy/live_fronts.hpp"
 #include "proxy/loaded_policy.hpp"
+#include "proxy/request_record.hpp"
 #include "proxy/timer_wheel.hpp"
 
 namespace exeat::proxy {
@@ -27,25 +34,44 @@ class listener {
   /// No more connections; those in the kernel's queue are refused by its reset.
   void stop() noexcept;
 
-  const std::string& phase() const noexcept { return phase_; }
+  const config::listener& configured() const noexcept { return configured_; }
+  /// What must be gathered of each connection.
+  const identity::demands& demands() const noexcept { return demands_; }
+  /// The phase is the listener's, whoever asks.
+  bool is_enough() const noexcept { return is_enough_; }
   /// host:port, or the path of a unix socket; for people.
   const std::string& address() const noexcept { return address_; }
-  /// The phase in that policy; empty where a reload has lost it, which refuses everything.
-  std::optional<allowlist::phase_id> phase_in(const loaded_policy& policy) const noexcept {
-    return policy.policy->find_phase(phase_);
-  }
 
  private:
   void wait();
   void accept_ready();
+  /// A connection on its way to its session.
+  struct arriving {
+    int fd = -1;
+    int family = 0;
+    client_peer peer;
+    admission counted;
+  };
   void admit(int fd, const void* address);
+  /// Nothing where a limit is reached: then it has been told so, and is closed.
+  std::optional<admission> count_in(int fd, const client_peer& peer);
+  void read_header(arriving client);
+  void shake_hands(arriving client);
+  void begin(arriving client);
+  void failed(const arriving& client, const front_failure& why) noexcept;
+  /// Of a unix socket; of a TCP connection from this machine.
+  void find_peer(int fd, client_peer& peer) const noexcept;
+  void find_peer(int fd, const sockaddr_storage& client, client_peer& peer) noexcept;
   /// Out of descriptors: answers those who wait, one after the other, by the spare descriptor; then rests for
   /// a moment.
   void shed() noexcept;
   static void rested(void* self) noexcept;
 
   worker& worker_;
-  std::string phase_;
+  config::listener configured_;
+  identity::demands demands_;
+  bool is_enough_ = true;
+  std::shared_ptr<tls_source> tls_;  ///< null: plain
   std::string address_;
   bool unix_ = false;
   bool stopped_ = false;

@@ -15,14 +15,18 @@ live_tunnel::live_tunnel(worker& worker, request_record record, admission admiss
       counted_up_(up),
       counted_down_(down) {
   worker_.counters().tunnel_opened(record_.slot);
+  record_.count_moved(up, down);
+  if (record_.count) record_.count->opened.add();
 }
 
 live_tunnel::~live_tunnel() {
   worker_.counters().tunnel_closed(record_.slot);
+  if (record_.count) record_.count->closed.add();
 }
 
 void live_tunnel::moved(std::uint64_t up, std::uint64_t down) noexcept {
   worker_.counters().bytes(record_.slot, up, down);
+  record_.count_moved(up, down);
   counted_up_ += up;
   counted_down_ += down;
   if (up != 0) note_excess(way::up);

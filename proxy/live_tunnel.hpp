@@ -23,6 +23,10 @@ struct hello_facts {
 inline constexpr std::string_view cut_by_reload =
     "the policy that was loaded since denies it, and on_tighten says cut";
 
+/// The text of what the seal of a phase ends, and of what ends with its job.
+inline constexpr std::string_view cut_by_seal = "the phase has been sealed";
+inline constexpr std::string_view cut_by_end_of_job = "the job has ended";
+
 class live_tunnel final : public tunnel_owner {
  public:
   /// `up` and `down` octets have been moved and counted before it was a tunnel.

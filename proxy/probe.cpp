@@ -60,6 +60,13 @@ int start_connect(const config::endpoint& endpoint) noexcept {
   return fd;
 }
 
+bool is_connected(int fd, clock::time_point until) noexcept {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return ready(fd, POLLOUT, until) && ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
+         error == 0;
+}
+
 bool ask(int fd, const std::string& path, clock::time_point until) noexcept {
   std::array<char, 256> text{};
   constexpr std::string_view before = "GET ";
@@ -90,7 +97,7 @@ bool probe_listener(const config::endpoint& endpoint, const std::string& path,
                     clock::time_point until) noexcept {
   const int fd = start_connect(endpoint);
   if (fd < 0) return false;
-  const bool answered = ask(fd, path, until);
+  const bool answered = path.empty() ? is_connected(fd, until) : ask(fd, path, until);
   ::close(fd);
   return answered;
 }

@@ -7,8 +7,8 @@
 
 namespace exeat::proxy {
 
-/// Connects, asks for `path` and wants a 204, all before `until`. Blocks; not for a worker's thread. A
-/// wildcard listener is reached by loopback.
+/// Connects, asks for `path` and wants a 204, all before `until`; an empty `path`: only connects. Blocks; not
+/// for a worker's thread. A wildcard listener is reached by loopback.
 bool probe_listener(const config::endpoint& endpoint, const std::string& path,
                     std::chrono::steady_clock::time_point until) noexcept;
 

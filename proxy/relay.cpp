@@ -12,6 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "proxy/abrupt_end.hpp"
+
 namespace exeat::proxy {
 namespace {
 
@@ -44,12 +46,6 @@ int new_epoll() {
   const int fd = ::epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0) throw std::system_error(errno, std::generic_category(), "epoll");
   return fd;
-}
-
-// Makes close() send RST: the other side must not mistake a cut for an orderly end.
-void reset_on_close(int fd) noexcept {
-  const linger now{1, 0};
-  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
 }  // namespace
@@ -389,7 +385,7 @@ void relay::cut(tunnel& t, core::reason reason, std::string_view error) noexcept
 void relay::finish(tunnel& t, core::reason reason, std::string_view error, bool reset) noexcept {
   const tunnel_end end{reason, error, t.ways_[index(side::client)].bytes, t.ways_[index(side::origin)].bytes};
   for (auto& e : t.ends_) {
-    if (reset) reset_on_close(e.fd);
+    if (reset) end_abruptly_on_close(e.fd);
     ::close(e.fd);
   }
   for (auto& way : t.ways_) pipes_.give_back(std::exchange(way.pipe, {}));

@@ -10,21 +10,29 @@
 #include "allowlist/policy.hpp"
 #include "core/decision_id.hpp"
 #include "core/destination.hpp"
+#include "identity/identity.hpp"
 #include "metrics/phase_slots.hpp"
 #include "proxy/event.hpp"
+#include "proxy/job_table.hpp"
 #include "proxy/limits.hpp"
 #include "proxy/loaded_policy.hpp"
 #include "proxy/path_out.hpp"
 
 namespace exeat::proxy {
 
-/// Who is at the other end of a client connection, as far as the kernel tells.
+/// Who is at the other end of a client connection, as far as the kernel and the first octets tell.
 struct client_peer {
   std::optional<core::ip_address> address;  ///< absent for a unix socket
   std::uint16_t port = 0;
-  std::optional<std::uint32_t> uid;  ///< of a unix socket's peer
+  /// Of a unix socket, and of a local TCP connection where the listener asks for it.
+  std::optional<identity::local_peer> local;
+  std::string_view no_local;  ///< why it is not known; static text
+  bool proxy_header = false;  ///< `address` and `port` are those of a PROXY header
+  std::shared_ptr<const identity::certificate_names> certificate;
 
-  client_key key() const noexcept { return address ? client_key{*address} : key_of_uid(uid.value_or(0)); }
+  client_key key() const noexcept {
+    return address ? client_key{*address} : key_of_uid(local ? local->uid : 0);
+  }
 };
 
 struct request_record {
@@ -33,8 +41,13 @@ struct request_record {
   std::chrono::steady_clock::time_point start;
   /// The snapshot that decided; keeps `rule` alive.
   std::shared_ptr<const loaded_policy> policy;
-  allowlist::phase_id phase{};
+  allowlist::phase_id phase{};  ///< where `placed`
   metrics::phase_slot slot = metrics::no_phase;
+  bool placed = false;  ///< it is known which phase is asking
+  /// The job that it belongs to, and its phase's place in it; null: no job is declared.
+  std::shared_ptr<const jobs::job> job;
+  jobs::step step = 0;
+  std::shared_ptr<phase_count> count;  ///< of its phase, job and worker; null where not `placed`
   const allowlist::rule* rule = nullptr;
   bool governed = false;  ///< `rule` is the one that lets it through, and its terms apply
   /// What it may still move, of `policy` or of `limited_by`; null: no limit.
@@ -53,6 +66,12 @@ struct request_record {
   path_timing timing;
 
   const allowlist::phase& phase_of() const noexcept { return policy->policy->phase_of(phase); }
+  bool is_sealed() const noexcept { return job && job->is_sealed(step); }
+  void count_moved(std::uint64_t up, std::uint64_t down) const noexcept {
+    if (!count) return;
+    count->up.add(up);
+    count->down.add(down);
+  }
 
   /// An event of this request; its views live as long as the record stays put. Verdict and reason are those
   /// of an allowed (or, in audit, would-be denied) request.
@@ -63,10 +82,11 @@ struct request_record {
     e.id = id;
     e.verdict = would_deny ? outcome::would_deny : outcome::allow;
     e.reason = reason;
-    e.phase = phase_of().name;
+    if (placed) e.phase = phase_of().name;
+    if (job) e.job = job->id();
     e.client = client.address;
     e.client_port = client.port;
-    e.client_uid = client.uid;
+    if (client.local) e.client_uid = client.local->uid;
     e.method = method;
     e.scheme = scheme;
     e.host = host;

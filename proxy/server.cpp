@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "identity/identity.hpp"
 #include "proxy/dns_system.hpp"
 #include "proxy/probe.hpp"
 
@@ -22,6 +23,12 @@ std::uint64_t random_number() {
   if (::getrandom(&value, sizeof value, 0) != sizeof value)
     throw std::runtime_error("the kernel gives no random bytes");
   return value;
+}
+
+std::string certificates_text(const config::endpoint& at, const std::expected<void, std::string>& loaded) {
+  return loaded ? fmt::format("the certificates of {} have changed", config::to_string(at))
+                : fmt::format("the certificates of {} stay as they were: {}", config::to_string(at),
+                              loaded.error());
 }
 
 // No thread made under it takes a signal: they are the main thread's.
@@ -62,15 +69,35 @@ server::server(const config::settings& settings, metrics::registry& registry, ev
 
 std::expected<std::unique_ptr<server>, std::string> server::bind(const config::settings& settings,
                                                                  metrics::registry& registry,
-                                                                 event_sink& sink) {
+                                                                 event_sink& sink, notice notice) {
   std::unique_ptr<server> out(new server(settings, registry, sink));
+  out->notice_ = notice;
   for (const auto& listener : settings.listeners) {
     auto bound = bind_listener(listener, registry.workers());
     if (!bound) return std::unexpected(std::move(bound.error()));
+    if (listener.tls) {
+      auto source = tls_source::open(*listener.tls, [at = bound->bound, notice](const auto& loaded) {
+        if (notice) notice(loaded.has_value(), certificates_text(at, loaded));
+      });
+      if (!source) {
+        close_listener(*bound);
+        return std::unexpected(
+            fmt::format("the listener {}: {}", config::to_string(bound->bound), source.error()));
+      }
+      bound->tls = std::move(*source);
+    }
     out->listeners_.push_back(std::move(*bound));
     out->add_own_endpoint(out->listeners_.back().bound);
   }
   return out;
+}
+
+void server::reload_certificates() {
+  for (auto& l : listeners_) {
+    if (!l.tls) continue;
+    const auto loaded = l.tls->reload();
+    if (!loaded && notice_) notice_(false, certificates_text(l.bound, loaded));
+  }
 }
 
 void server::add_own_endpoint(const config::endpoint& endpoint) {
@@ -79,21 +106,20 @@ void server::add_own_endpoint(const config::endpoint& endpoint) {
   }
 }
 
-std::shared_ptr<const loaded_policy> server::load(std::shared_ptr<const allowlist::policy> policy) {
-  auto loaded = std::make_shared<const loaded_policy>(std::move(policy), registry_.phases(), book_);
-  registry_.set_budgets([loaded] { return loaded->samples(); });
-  return loaded;
-}
-
 std::expected<void, std::string> server::start(std::shared_ptr<const allowlist::policy> policy) {
-  const auto loaded = load(std::move(policy));
+  policy_ = std::move(policy);
+  // Jobs that were there before the policy begin with it.
+  implicit_ = begin(implicit_ ? implicit_->served.job : nullptr);
+  for (auto& [id, kept] : opened_) kept = begin(kept->served.job);
+  const auto jobs = table();
+  publish(false);
   const signals_blocked blocked;
   try {
     if (process_.settings.dns.resolver == config::resolver_kind::system) {
       process_.lookup_pool = std::make_shared<system_lookup_pool>();
     }
     for (unsigned i = 0; i < registry_.workers(); ++i) {
-      workers_.push_back(std::make_unique<worker>(i, process_, registry_.worker(i), loaded));
+      workers_.push_back(std::make_unique<worker>(i, process_, registry_.worker(i), jobs));
       for (auto& bound : listeners_) workers_.back()->add_listener(bound);
     }
     for (auto& w : workers_) {
@@ -119,11 +145,6 @@ server::~server() {
     if (!workers_.empty()) l.descriptors.clear();
     close_listener(l);
   }
-}
-
-void server::set_policy(std::shared_ptr<const allowlist::policy> policy, bool cut) {
-  const auto loaded = load(std::move(policy));
-  for (auto& w : workers_) w->set_policy(loaded, cut);
 }
 
 void server::drain() {
@@ -156,7 +177,9 @@ std::string server::probe(std::chrono::milliseconds timeout) {
       return fmt::format("worker {} does not answer", i);
   }
   for (const auto& l : listeners_) {
-    if (!probe_listener(l.bound, process_.probe_path, until)) {
+    // Whoever wants TLS or a PROXY header first answers no plain request.
+    const bool is_plain = !l.configured.tls && !identity::demands_of(l.configured).proxy_protocol;
+    if (!probe_listener(l.bound, is_plain ? process_.probe_path : std::string(), until)) {
       return fmt::format("no answer through the listener {} (phase {})", config::to_string(l.bound),
                          l.configured.phase);
     }

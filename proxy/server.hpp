@@ -3,6 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <expected>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -11,6 +13,7 @@
 #include "config/settings.hpp"
 #include "metrics/registry.hpp"
 #include "proxy/budget.hpp"
+#include "proxy/job_table.hpp"
 #include "proxy/limits.hpp"
 #include "proxy/listen_socket.hpp"
 #include "proxy/worker.hpp"
@@ -23,11 +26,16 @@ unsigned worker_count(const config::settings& settings) noexcept;
 /// Start, then any of the others from one thread.
 class server {
  public:
-  /// Binds every listener; nothing is accepted yet. The error is a sentence. `registry` has
-  /// worker_count(settings) workers; it and `sink` outlive the server.
+  /// Something that the operator should know of: certificates taken up, or that cannot be. From any thread.
+  using notice = std::function<void(bool ok, const std::string& text)>;
+
+  /// Binds every listener, and reads their certificates; nothing is accepted yet. The error is a sentence.
+  /// `registry` has worker_count(settings) workers; it and `sink` outlive the server.
   static std::expected<std::unique_ptr<server>, std::string> bind(const config::settings& settings,
                                                                   metrics::registry& registry,
-                                                                  event_sink& sink);
+                                                                  event_sink& sink, notice notice = {});
+  /// Reads the certificates of all TLS listeners again; those that cannot be read stay, and a notice says so.
+  void reload_certificates();
   server(const server&) = delete;
   server& operator=(const server&) = delete;
   /// As stop().
@@ -39,8 +47,26 @@ class server {
 
   /// Starts the workers under this policy. The error is a sentence.
   std::expected<void, std::string> start(std::shared_ptr<const allowlist::policy> policy);
-  /// Swaps the policy in every worker; `cut` ends live tunnels that it denies.
-  void set_policy(std::shared_ptr<const allowlist::policy> policy, bool cut);
+  /// Puts the policy in force in every worker, for all jobs but those that are `held` ("": the one of
+  /// exeat.yaml), which keep theirs; `cut` ends live tunnels that it denies. Back when it is done.
+  void set_policy(std::shared_ptr<const allowlist::policy> policy, bool cut,
+                  const std::vector<std::string>& held = {});
+  /// The job of exeat.yaml (null: none is declared) and those that were opened; each starts under the newest
+  /// policy, with nothing used up. What belongs to a job that is not among them any more ends. Also before
+  /// start(); after it, back when every worker has taken them.
+  void set_jobs(std::shared_ptr<const jobs::job> implicit,
+                std::vector<std::shared_ptr<const jobs::job>> opened);
+  /// Ends what belongs to sealed phases: before it is back where `grace` is zero, else after that. (New
+  /// requests are refused as soon as jobs::job says so.)
+  void enforce_seals(std::chrono::milliseconds grace);
+
+  struct phase_traffic {
+    std::string job;  ///< empty: the one of exeat.yaml
+    std::string phase;
+    std::uint64_t tunnels = 0;                   ///< that live now
+    std::uint64_t bytes_up = 0, bytes_down = 0;  ///< since the job began
+  };
+  std::vector<phase_traffic> traffic() const;
 
   /// Stops accepting; idle connections end.
   void drain();
@@ -56,13 +82,26 @@ class server {
 
  private:
   server(const config::settings& settings, metrics::registry& registry, event_sink& sink);
-  std::shared_ptr<const loaded_policy> load(std::shared_ptr<const allowlist::policy> policy);
+  /// A job, and what it has used up.
+  struct kept_job {
+    budget_book book;
+    served_job served;
+  };
+  std::shared_ptr<const loaded_policy> load(budget_book& book);
+  std::unique_ptr<kept_job> begin(std::shared_ptr<const jobs::job> job);
+  std::shared_ptr<const job_table> table() const;
+  /// Gives every worker what is to be served now, and waits until it has it.
+  void publish(bool cut);
+  /// Runs `work` on every worker's thread, and waits until each has.
+  void on_workers(const std::function<void(worker&)>& work);
 
   metrics::registry& registry_;
+  notice notice_;
   process_state process_;
   connection_budget budget_;
-  /// Of the one job that this process serves.
-  budget_book book_;
+  std::shared_ptr<const allowlist::policy> policy_;  ///< the newest
+  std::unique_ptr<kept_job> implicit_;
+  std::map<std::string, std::unique_ptr<kept_job>, std::less<>> opened_;
   std::vector<bound_listener> listeners_;
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<std::thread> threads_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "allowlist/explanation.hpp"
+#include "proxy/abrupt_end.hpp"
 #include "proxy/http_exchange.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/worker.hpp"
@@ -19,6 +20,7 @@ constexpr std::chrono::milliseconds slow_close_time{1000};
 constexpr std::size_t slow_close_octets = 256 * 1024;
 // Another worker holds a claim for as long as it reads or writes.
 constexpr std::chrono::milliseconds claim_time{10};
+constexpr std::chrono::milliseconds slow_refusal{1000};
 
 outcome outcome_of(core::reason reason) noexcept {
   if (reason == core::reason::client_closed) return outcome::error;
@@ -42,6 +44,7 @@ session::session(worker& worker, const listener& listener, stream_socket client,
       admission_(std::move(admitted)),
       buffer_(worker.buffers()),
       deadline_(worker.wheel(), &session::deadline_passed, this) {
+  if (listener.is_enough()) asker_ = {.phase = listener.configured().phase, .job = {}, .bound = {}};
   worker_.sessions().push_back(*this);
 }
 
@@ -140,12 +143,9 @@ request_record session::new_record() const {
   record.id = worker_.next_id();
   record.time = std::chrono::system_clock::now();
   record.start = std::chrono::steady_clock::now();
-  record.policy = worker_.policy();
   record.client = peer_;
-  if (const auto phase = listener_.phase_in(*record.policy)) {
-    record.phase = *phase;
-    record.slot = record.policy->slot_of(*phase);
-  }
+  record.policy = worker_.jobs().implicit.policy;
+  place(record);
   return record;
 }
 
@@ -160,16 +160,12 @@ std::string_view path_of(const wire::request_head& head) noexcept {
 
 }  // namespace
 
-bool session::decide(request_record& record) {
+bool session::decide(request_record& record, std::string& error) {
   record.method = head_.method;
   record.scheme = head_.scheme() == core::scheme::https ? "https" : head_.upgrade_websocket ? "ws" : "http";
   record.host = core::to_string(head_.to.host);
   record.port = head_.to.port;
-  if (record.slot == metrics::no_phase) {
-    // The listener's phase is gone; load refuses such a policy, so this is a fault of ours, and closed.
-    record.reason = core::reason::no_rule;
-    return false;
-  }
+  if (!identify(record, error)) return false;
   const allowlist::request request{.phase = record.phase,
                                    .scheme = head_.scheme(),
                                    .to = &head_.to,
@@ -227,7 +223,7 @@ task<void> session::await_budget() {
 
 task<void> session::refuse(request_record& record, refusal_detail detail) {
   const allowlist::refused refused{.policy = record.policy->policy.get(),
-                                   .phase = record.phase,
+                                   .phase = record.placed ? record.phase : allowlist::no_phase,
                                    .scheme = head_.scheme(),
                                    .to = detail.to ? &*detail.to : nullptr,
                                    .reason = detail.reason,
@@ -246,20 +242,26 @@ task<void> session::refuse(request_record& record, refusal_detail detail) {
   event.bytes_down = detail.bytes_down;
   worker_.record(record.slot, event);
 
+  if (detail.reason == core::reason::credential_wrong) {
+    // Whoever guesses waits for each answer.
+    steady_timer slow(worker_.context().get_executor(), slow_refusal);
+    co_await slow.async_wait(no_throw);
+  }
   const auto why = allowlist::explain_to_client(refused);
   const auto destination = detail.to ? core::to_string(*detail.to) : std::string();
   std::string answer;
-  append_refusal(answer, {.reason = detail.reason,
-                          .decision = record.id.view(),
-                          .destination = destination,
-                          .phase = listener_.phase(),
-                          .message = why.message,
-                          .next = why.next,
-                          .listener = listener_.address(),
-                          .wants_json = detail.wants_json,
-                          .head_request = detail.head_only,
-                          .close = detail.close,
-                          .http_minor = detail.minor});
+  append_refusal(answer,
+                 {.reason = detail.reason,
+                  .decision = record.id.view(),
+                  .destination = destination,
+                  .phase = record.placed ? std::string_view(record.phase_of().name) : std::string_view(),
+                  .message = why.message,
+                  .next = why.next,
+                  .listener = listener_.address(),
+                  .wants_json = detail.wants_json,
+                  .head_request = detail.head_only,
+                  .close = detail.close,
+                  .http_minor = detail.minor});
   if (co_await write_all(answer)) co_return;
   if (detail.close) co_await close_slowly();
 }
@@ -325,8 +327,7 @@ task<void> session::close_slowly() {
 }
 
 void session::reset_client() noexcept {
-  const linger now{1, 0};
-  ::setsockopt(client_.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  end_abruptly_on_close(client_.native_handle());
   error_code ignored;
   client_.close(ignored);
 }
@@ -339,6 +340,14 @@ void session::drain() noexcept {
 
 void session::tighten() noexcept {
   if (exchange_ != nullptr) exchange_->tighten();
+}
+
+void session::seal() noexcept {
+  if (exchange_ != nullptr) exchange_->seal();
+  if (peeking_ == nullptr || !peeking_->is_sealed()) return;
+  // Whoever reads next looks at the seal first.
+  error_code ignored;
+  client_.cancel(ignored);
 }
 
 void session::abort() noexcept {

@@ -36,6 +36,7 @@ class session final : public live_session {
 
   void drain() noexcept override;
   void tighten() noexcept override;
+  void seal() noexcept override;
   void abort() noexcept override;
 
  private:
@@ -58,8 +59,18 @@ class session final : public live_session {
   task<read_outcome> read_head(bool first);
   /// A record for the request in head_ (or for none, where the head was refused).
   request_record new_record() const;
-  /// Runs decide() on head_.to and fills the record's rule, reason and audit flag. True = goes on.
-  bool decide(request_record& record);
+  /// Finds out who is asking, then runs decide() on head_.to; fills the record's phase, job, rule, reason and
+  /// audit flag. True = goes on; else `error` may say more.
+  bool decide(request_record& record, std::string& error);
+
+  // session_identity.cpp
+
+  /// Which phase of which job the request in head_ belongs to. False = refused, with the record's reason.
+  bool identify(request_record& record, std::string& error);
+  /// Asks the listener's sources of identity. False = refused.
+  bool judge(request_record& record, std::string& error);
+  /// Fills in the phase, as far as it is known.
+  void place(request_record& record) const;
   /// Of a request that decide() let through and that is about to be served: charges its name, and looks
   /// whether its limits leave room for `octets_up`. False = refused, with the record's reason; `error` says
   /// more.
@@ -93,6 +104,8 @@ class session final : public live_session {
 
   // http_exchange.cpp
   friend class http_exchange;
+  /// A seal or the end of the job has come since `record` was decided: gives its reason, and says why.
+  bool sealed_since(request_record& record, std::string_view& error) const;
   /// True where the connection may carry another request.
   task<bool> serve_http();
 
@@ -111,6 +124,13 @@ class session final : public live_session {
   stream_socket client_;
   client_peer peer_;
   std::optional<admission> admission_;
+  /// Who asks here, once that is known; it stays so as long as the connection lives.
+  struct asker {
+    std::string phase;
+    std::string job;                                        ///< its id; empty: the one of exeat.yaml
+    std::optional<std::shared_ptr<const jobs::job>> bound;  ///< since the first request
+  };
+  std::optional<asker> asker_;
   std::shared_ptr<asio::cancellation_signal> cancel_ = std::make_shared<asio::cancellation_signal>();
   pooled_buffer buffer_;
   wire::request_parser parser_;
@@ -125,6 +145,7 @@ class session final : public live_session {
   tcp_socket* origin_in_use_ = nullptr;  ///< cancelled with client_ when a deadline passes
   bool timed_out_ = false;
   bool between_requests_ = false;
+  const request_record* peeking_ = nullptr;  ///< of a tunnel that waits for its ClientHello
   bool draining_ = false;
   bool aborted_ = false;
 };

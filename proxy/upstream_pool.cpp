@@ -15,7 +15,8 @@ bool is_silent(tcp_socket& socket) noexcept {
 }
 
 std::size_t hash_value(const upstream_key& key) noexcept {
-  return std::hash<std::string>{}(key.origin) * 31 + static_cast<std::size_t>(key.phase);
+  const std::hash<std::string> hash;
+  return (hash(key.origin) * 31 + hash(key.job)) * 31 + static_cast<std::size_t>(key.phase);
 }
 
 upstream_pool::idle_connection::idle_connection(upstream_pool& pool, const upstream_key& k,

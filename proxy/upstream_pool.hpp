@@ -17,6 +17,7 @@ namespace exeat::proxy {
 
 struct upstream_key {
   metrics::phase_slot phase{};
+  std::string job;     ///< its id
   std::string origin;  ///< host:port
   friend bool operator==(const upstream_key&, const upstream_key&) = default;
 };

@@ -43,11 +43,11 @@ admission::~admission() {
 }
 
 worker::worker(unsigned number, const process_state& process, metrics::worker_counters& counters,
-               std::shared_ptr<const loaded_policy> policy)
+               std::shared_ptr<const job_table> jobs)
     : number_(number),
       process_(process),
       counters_(counters),
-      policy_(std::move(policy)),
+      jobs_(std::move(jobs)),
       wheel_(context_),
       buffers_(block_size(process.settings)),
       leases_(*process.budget),
@@ -80,29 +80,55 @@ void worker::run() {
   }
 }
 
-void worker::set_policy(std::shared_ptr<const loaded_policy> policy, bool cut) {
-  asio::post(context_, [this, policy = std::move(policy), cut]() mutable {
-    const bool limits = policy->has_meters() || policy_->has_meters();
-    policy_ = std::move(policy);
-    upstreams_.clear();
-    if (cut || limits) hold_against_policy(cut, limits);
-  });
-}
-
-void worker::hold_against_policy(bool cut, bool limits) {
+void worker::set_jobs(std::shared_ptr<const job_table> jobs, bool cut) {
+  const bool limits = jobs->has_meters() || jobs_->has_meters();
+  jobs_ = std::move(jobs);
+  upstreams_.clear();
   relay_.for_each([&](tunnel& t) {
     // Every owner in our relay is one of ours.
     auto& live = static_cast<live_tunnel&>(t.owner());
-    const auto now = judge_again(live.record(), *policy_);
+    const auto* served = jobs_->find(live.record().job.get());
+    if (served == nullptr) {
+      relay_.cut(t, core::reason::phase_sealed, cut_by_end_of_job);
+      return;
+    }
+    if (!cut && !limits) return;
+    const auto now = judge_again(live.record(), *served->policy);
     if (now.denied) {
       if (cut) relay_.cut(t, *now.denied, cut_by_reload);
     } else if (limits) {
       t.set_meter(now.limits);
-      live.limit(policy_, now.limits);
+      live.limit(served->policy, now.limits);
     }
   });
-  if (!cut) return;
-  for (auto it = sessions_.begin(); it != sessions_.end();) (it++)->tighten();
+  for (auto it = sessions_.begin(); it != sessions_.end();) {
+    auto& session = *it++;
+    session.seal();
+    if (cut) session.tighten();
+  }
+}
+
+void worker::enforce_seals(std::chrono::milliseconds grace) {
+  upstreams_.clear();
+  if (grace <= std::chrono::milliseconds::zero()) {
+    cut_sealed();
+    return;
+  }
+  auto later = std::make_shared<steady_timer>(context_.get_executor(), grace);
+  later->async_wait([this, later](error_code) { cut_sealed(); });
+}
+
+void worker::cut_sealed() {
+  relay_.for_each([&](tunnel& t) {
+    if (static_cast<live_tunnel&>(t.owner()).record().is_sealed())
+      relay_.cut(t, core::reason::phase_sealed, cut_by_seal);
+  });
+  for (auto it = sessions_.begin(); it != sessions_.end();) (it++)->seal();
+}
+
+std::expected<identity::local_peer, std::string_view> worker::find_peer(
+    const sockaddr_storage& client, const sockaddr_storage& own) noexcept {
+  return peers_.find(client, own);
 }
 
 void worker::drain() {
@@ -124,8 +150,10 @@ void worker::stop() {
 }
 
 void worker::end_when_empty(std::chrono::milliseconds patience) {
-  // What was aborted needs a few turns of the loop to see it and unwind.
-  if (live() == 0 || patience <= std::chrono::milliseconds::zero()) {
+  // What was aborted needs a few turns of the loop to see it and unwind, and the last octets of an answer
+  // need some to get through TLS.
+  if ((live() == 0 && fronts_.empty()) || patience <= std::chrono::milliseconds::zero()) {
+    fronts_.abort_all();
     wheel_.stop();
     context_.stop();
     return;
@@ -144,20 +172,24 @@ void worker::record(metrics::phase_slot slot, const event& event) noexcept {
   if (process_.sink != nullptr) process_.sink->push(number_, event);
 }
 
-void worker::refused_connection(const listener& listener, const client_peer& peer,
-                                core::reason reason) noexcept {
+void worker::refused_connection(const listener& listener, const client_peer& peer, core::reason reason,
+                                std::string_view error) noexcept {
+  const auto kind = core::row_of(reason).kind;
   event e;
   e.time = std::chrono::system_clock::now();
   e.id = next_id();
-  e.verdict = outcome::error;
+  e.verdict = kind == core::reason_kind::request ? outcome::deny : outcome::error;
   e.reason = reason;
-  e.status = 503;
-  e.phase = listener.phase();
+  if (kind == core::reason_kind::limit) e.status = 503;
+  e.error = error;
+  if (listener.is_enough()) e.phase = listener.configured().phase;
   e.client = peer.address;
   e.client_port = peer.port;
-  e.client_uid = peer.uid;
-  const auto phase = listener.phase_in(*policy_);
-  record(phase ? policy_->slot_of(*phase) : metrics::no_phase, e);
+  if (peer.local) e.client_uid = peer.local->uid;
+  const auto& policy = *jobs_->implicit.policy;
+  const auto phase =
+      listener.is_enough() ? policy.policy->find_phase(listener.configured().phase) : std::nullopt;
+  record(phase ? policy.slot_of(*phase) : metrics::no_phase, e);
 }
 
 void worker::left(const client_key& client) noexcept {

@@ -3,6 +3,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,13 +13,16 @@
 #include "allowlist/policy.hpp"
 #include "config/settings.hpp"
 #include "core/decision_id.hpp"
+#include "identity/local_peer.hpp"
 #include "metrics/counters.hpp"
 #include "proxy/asio.hpp"
 #include "proxy/buffer_pool.hpp"
 #include "proxy/dialer.hpp"
 #include "proxy/event.hpp"
+#include "proxy/job_table.hpp"
 #include "proxy/limits.hpp"
 #include "proxy/listen_socket.hpp"
+#include "proxy/live_fronts.hpp"
 #include "proxy/live_session.hpp"
 #include "proxy/loaded_policy.hpp"
 #include "proxy/local_addresses.hpp"
@@ -48,7 +52,7 @@ struct process_state {
 class worker {
  public:
   worker(unsigned number, const process_state& process, metrics::worker_counters& counters,
-         std::shared_ptr<const loaded_policy> policy);
+         std::shared_ptr<const job_table> jobs);
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
   ~worker();
@@ -58,11 +62,16 @@ class worker {
   /// Runs until it is stopped; the calling thread becomes the worker's.
   void run();
 
+  // On the worker's thread.
+
+  /// Puts jobs and their policies in force. What belongs to a job that is not among them ends; live tunnels
+  /// of the others go on under the decision that admitted them, unless `cut` and their policy denies them.
+  void set_jobs(std::shared_ptr<const job_table> jobs, bool cut);
+  /// Ends what belongs to sealed phases, after the grace; zero: before it returns.
+  void enforce_seals(std::chrono::milliseconds grace);
+
   // From any thread: each posts to the worker.
 
-  /// Puts a policy in force. Live tunnels go on under the decision that admitted them, unless `cut` and the
-  /// new policy denies them.
-  void set_policy(std::shared_ptr<const loaded_policy> policy, bool cut);
   /// Stops accepting and ends what is idle; live tunnels and exchanges go on.
   void drain();
   /// Ends everything that is left, and then run().
@@ -75,7 +84,10 @@ class worker {
   asio::io_context& context() noexcept { return context_; }
   const process_state& process() const noexcept { return process_; }
   const config::settings& settings() const noexcept { return process_.settings; }
-  const std::shared_ptr<const loaded_policy>& policy() const noexcept { return policy_; }
+  const job_table& jobs() const noexcept { return *jobs_; }
+  /// Who made the socket at the other end of a local TCP connection. The error is a clause, static text.
+  std::expected<identity::local_peer, std::string_view> find_peer(const sockaddr_storage& client,
+                                                                  const sockaddr_storage& own) noexcept;
   timer_wheel& wheel() noexcept { return wheel_; }
   class relay& relay() noexcept { return relay_; }
   class resolver& resolver() noexcept { return resolver_; }
@@ -89,9 +101,15 @@ class worker {
 
   /// Counts and logs one event; `slot` is its phase.
   void record(metrics::phase_slot slot, const event& event) noexcept;
+  /// This worker's counts of a job's phase.
+  std::shared_ptr<phase_count> count_of(const served_job& served, metrics::phase_slot slot) const noexcept {
+    return {served.counts, &(*served.counts)[number_][static_cast<std::size_t>(slot)]};
+  }
 
   /// Counts and logs a connection that never became a session.
-  void refused_connection(const listener& listener, const client_peer& peer, core::reason reason) noexcept;
+  void refused_connection(const listener& listener, const client_peer& peer, core::reason reason,
+                          std::string_view error = {}) noexcept;
+  live_fronts& fronts() noexcept { return fronts_; }
 
   /// A connection is counted as live from its admission on.
   void entered() noexcept { live_.fetch_add(1, std::memory_order_relaxed); }
@@ -101,14 +119,15 @@ class worker {
   live_sessions& sessions() noexcept { return sessions_; }
 
  private:
-  /// Holds what is under way against the policy: its limits, and where `cut`, whether it may go on at all.
-  void hold_against_policy(bool cut, bool limits);
+  void cut_sealed();
   void end_when_empty(std::chrono::milliseconds patience);
 
   unsigned number_;
   const process_state& process_;
   metrics::worker_counters& counters_;
-  std::shared_ptr<const loaded_policy> policy_;
+  std::shared_ptr<const job_table> jobs_;
+  identity::tcp_peer_lookup peers_;
+  live_fronts fronts_;
   asio::io_context context_{1};
   timer_wheel wheel_;
   buffer_pool buffers_;

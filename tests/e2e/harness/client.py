@@ -1,4 +1,6 @@
 """A raw client of the proxy: what goes over the wire is what the test writes."""
+import contextlib
+import ctypes
 import socket
 import ssl
 import struct
@@ -18,17 +20,33 @@ class Answer:
         self.body = b""
 
 
+@contextlib.contextmanager
+def fs_uid(uid):
+    """Sockets that this thread makes meanwhile belong to `uid` (None: to whom we are); needs root."""
+    if uid is None:
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    before = libc.setfsuid(uid)
+    assert libc.setfsuid(-1) == uid, "not allowed to become another user"
+    try:
+        yield
+    finally:
+        libc.setfsuid(before)
+
+
 class Client:
     """One connection to a listener of the proxy."""
 
-    def __init__(self, address, timeout=60):
-        if isinstance(address, str):
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(timeout)
-            self.sock.connect(address)
-        else:
-            self.sock = socket.create_connection(address, timeout)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, address, timeout=60, uid=None):
+        with fs_uid(uid):
+            if isinstance(address, str):
+                self.sock = socket.socket(socket.AF_UNIX)
+                self.sock.settimeout(timeout)
+                self.sock.connect(address)
+            else:
+                self.sock = socket.create_connection(address, timeout)
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
     def __enter__(self):

@@ -100,6 +100,11 @@ class Exeat:
                 settings[key] = value
         settings["listeners"] += self._wanted.get("more_listeners", [])
         settings.pop("more_listeners", None)
+        # Sources of identity by the phase of the listener.
+        for listener in settings["listeners"]:
+            if sources := settings.get("identity", {}).get(listener.get("phase")):
+                listener["identity"] = sources
+        settings.pop("identity", None)
         self.config_file.write_text(json.dumps(settings, indent=1))
 
     def start(self):
@@ -146,8 +151,8 @@ class Exeat:
 
     # Talking to it ---------------------------------------------------------------------------------------------
 
-    def client(self, phase="agent", timeout=60):
-        return Client(("127.0.0.1", self.ports[phase]), timeout)
+    def client(self, phase="agent", timeout=60, uid=None):
+        return Client(("127.0.0.1", self.ports[phase]), timeout, uid)
 
     def url(self, phase="agent"):
         return f"http://127.0.0.1:{self.ports[phase]}"
@@ -214,6 +219,19 @@ class Exeat:
         before = self.metric("exeat_reloads_total")
         self.signal(signal.SIGHUP)
         assert eventually(lambda: self.metric("exeat_reloads_total") > before), "the reload was not counted"
+
+    def crash(self):
+        """SIGKILL, as it comes; restart() brings the process back with the same files and ports."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert not SANITIZER.search(self.text()), self.text()
+
+    def restart(self):
+        self.output = []
+        self.process = self._spawn()
+        assert eventually(lambda: self.process.poll() is not None or self.is_up(), 60)
+        assert self.process.poll() is None, self.text()
 
     def wait(self, seconds=90):
         code = self.process.wait(seconds)
