@@ -75,6 +75,7 @@ class shell {
     std::vector<std::string> words{"/bin/sh", "-c", "read x"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (auto& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
     pid_ = ::fork();

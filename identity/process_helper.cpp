@@ -121,6 +121,7 @@ bool answer_one(int socket, int proc, const lookup_bounds& bounds,
 
 void serve(const std::vector<int>& sockets, int proc, const lookup_bounds& bounds, ::pid_t parent) noexcept {
   std::vector<pollfd> waiting;
+  waiting.reserve(sockets.size());
   for (const int one : sockets) waiting.push_back({.fd = one, .events = POLLIN, .revents = 0});
   const std::array skipped{::getpid(), parent};
   auto open = waiting.size();
