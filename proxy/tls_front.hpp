@@ -17,7 +17,7 @@ namespace exeat::proxy {
 
 /// A client whose handshake is done.
 struct plain_side {
-  int fd = -1;  ///< non-blocking end of a unix socketpair; the receiver's
+  int fd = -1;  ///< non-blocking end of a unix socketpair; the receiver's, who closes it on this thread
   /// Of the verified client certificate; empty: the listener asks for none.
   std::optional<identity::certificate_names> certificate;
 };

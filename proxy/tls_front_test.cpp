@@ -23,7 +23,7 @@ std::expected<plain_side, front_failure> shake_hands(const config::tls_settings&
     char octet = 0;
     for (int i = 0; i < 4000 && ::recv(out->fd, &octet, 1, 0) != 1; ++i) std::this_thread::sleep_for(5ms);
     CHECK(octet == 'x');
-    ::close(out->fd);
+    stage.worker.close(out->fd);
     out->fd = -1;
   } else {
     CHECK(out.error().reason == core::reason::tls_handshake);
@@ -182,7 +182,7 @@ TEST_CASE("no session outlives its connection") {
       CHECK_FALSE(SSL_session_reused(client.ssl.get()));
       kept.reset(SSL_get1_session(client.ssl.get()), SSL_SESSION_free);
       CHECK_FALSE(SSL_SESSION_is_resumable(kept.get()));
-      ::close(plain);
+      stage.worker.close(plain);
     }
   }
 }
@@ -196,7 +196,7 @@ TEST_CASE("no renegotiation") {
   SSL_renegotiate(client.ssl.get());
   SSL_do_handshake(client.ssl.get());
   CHECK_FALSE(SSL_do_handshake(client.ssl.get()) == 1);
-  ::close(plain);
+  stage.worker.close(plain);
 }
 
 TEST_CASE("a client without TLS is told so") {

@@ -26,9 +26,9 @@ struct connected {
     plain = stage.plain();
   }
   ~connected() {
-    if (plain >= 0) ::close(plain);
+    if (plain >= 0) close_plain();
   }
-  void close_plain() { ::close(std::exchange(plain, -1)); }
+  void close_plain() { stage.worker.close(std::exchange(plain, -1)); }
   bool soon_empty() { return stage.worker.soon_empty(); }
 };
 
@@ -270,7 +270,7 @@ TEST_CASE("a descriptor of the session that was used again is left alone") {
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
   // The session's end is closed, and another socket has its number, at one stroke.
   const int again = std::exchange(c.plain, -1);
-  REQUIRE(::dup2(pair[0], again) == again);
+  c.stage.worker.on_thread([&] { REQUIRE(::dup2(pair[0], again) == again); });
   c.client.close();
   c.stage.worker.on_thread([&] { c.stage.worker.fronts.abort_all(); });
   CHECK(c.soon_empty());
@@ -296,7 +296,7 @@ TEST_CASE("those who leave make room for one another") {
     REQUIRE(clients.back()->connect());
     const int fd = plain.get_future().get();
     REQUIRE(fd >= 0);
-    ::close(fd);
+    worker.close(fd);
     // The front leaves; its client never does. Wait until it is among them.
     bool orderly = false;
     if (i < beyond) CHECK(clients.back()->read(1, &orderly).empty());
@@ -396,10 +396,10 @@ TEST_CASE("whatever both sides do, nothing is left and no descriptor is lost") {
           if (pick(2) == 0)
             client.close();
           else
-            ::close(std::exchange(plain, -1));
+            worker.close(std::exchange(plain, -1));
       }
     }
-    if (plain >= 0) ::close(plain);
+    if (plain >= 0) worker.close(plain);
     client.close();
   }
   CHECK(worker.soon_empty());

@@ -205,6 +205,10 @@ struct worker_stage {
     });
     ran.get_future().get();
   }
+  /// Of the plain side: a session does it on this thread.
+  void close(int fd) {
+    on_thread([fd] { ::close(fd); });
+  }
   bool soon_empty() {
     for (int i = 0; i < 2000; ++i) {
       bool empty = false;
