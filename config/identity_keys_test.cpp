@@ -114,6 +114,36 @@ TEST_CASE("alternatives, without a phase of the listener") {
   CHECK(config::phases_named_in(l.identity[0]) == std::vector<std::string_view>{"setup", "agent"});
 }
 
+TEST_CASE("certificates, of those who the listener's CA has signed") {
+  const auto l = listener_of(R"(
+- address: "10.0.0.5:3130"
+  tls: {certificate: c.pem, key: k.pem, client_ca: ca.pem}
+  identity:
+  - mtls: [{san_uri: "spiffe://ci.example/{job}/{phase}"}, {common_name: agent, phase: agent}, {san_dns: "{job}.x", phase: mcp}]
+)");
+  REQUIRE(l.identity.size() == 1);
+  const auto& claims = l.identity[0].certificates;
+  using field = enum config::certificate_claim::field;
+  REQUIRE(claims.size() == 3);
+  CHECK(claims[0].field == field::san_uri);
+  CHECK(claims[0].pattern == "spiffe://ci.example/{job}/{phase}");
+  CHECK(claims[0].phase.empty());
+  CHECK(claims[1].field == field::common_name);
+  CHECK(claims[1].phase == "agent");
+  CHECK(claims[2].field == field::san_dns);
+  CHECK(claims[2].phase == "mcp");
+  // The listener's phase is no answer to what {phase} stands for.
+  const auto both = listener_of(R"(
+- address: "127.0.0.1:1"
+  phase: agent
+  tls: {certificate: c.pem, key: k.pem, client_ca: ca.pem}
+  identity: [listener, {mtls: [{common_name: "{phase}"}, {common_name: x}]}]
+)");
+  REQUIRE(both.identity.size() == 2);
+  CHECK(both.identity[1].certificates.at(0).phase.empty());
+  CHECK(both.identity[1].certificates.at(1).phase == "agent");
+}
+
 TEST_CASE("a wrong list says what is wrong with it") {
   CHECK(errors_of("phase: a, identity: []") == words{"`identity`: the list is empty"});
   CHECK(errors_of("phase: a, identity: {}") ==

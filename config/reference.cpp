@@ -86,7 +86,8 @@ std::string configuration_page() {
   out += "\n## An entry under `listeners`\n\n" + key_table(listener_rows());
   out += "## `tls` of a listener\n\n" + key_table(tls_rows());
   out +=
-      "### `identity`\n\nA list of `listener` and maps of one source each; every one of them must answer, "
+      "## `identity` of a listener\n\nA list of `listener` and maps of one source each; every one of them "
+      "must answer, "
       "with one phase "
       "and at most one job, and all must agree.\n\n" +
       key_table(check_rows());

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <string_view>
+#include <utility>
 
 namespace exeat::identity {
 namespace {
@@ -58,8 +59,9 @@ struct mount {
   std::string root;  // what of the hierarchy shows there
 };
 
-// Where cgroup2 is mounted (proc(5), mountinfo); empty: nowhere.
+// Where cgroup2 is mounted (proc(5), mountinfo), the whole of it rather than a part; empty: nowhere.
 mount find_mount() {
+  mount found;
   std::ifstream file("/proc/self/mountinfo");
   for (std::string text; std::getline(file, text);) {
     std::string_view line = text;
@@ -68,9 +70,22 @@ mount find_mount() {
     out.root = unescaped(next_word(line));
     out.point = unescaped(next_word(line));
     const auto behind = line.find(" - ");
-    if (behind != std::string_view::npos && line.substr(behind + 3).starts_with("cgroup2 ")) return out;
+    if (behind == std::string_view::npos || !line.substr(behind + 3).starts_with("cgroup2 ")) continue;
+    if (found.point.empty() || (found.root != "/" && out.root == "/")) found = std::move(out);
   }
-  return {};
+  return found;
+}
+
+// The id of the cgroup at `path` of the hierarchy; 0: it does not show there.
+std::uint64_t id_below(const mount& where, std::string_view path) {
+  if (where.point.empty()) return 0;
+  if (where.root != "/") {
+    if (!path.starts_with(where.root)) return 0;
+    path.remove_prefix(where.root.size());
+    if (!path.empty() && path.front() != '/') return 0;
+  }
+  const auto id = cgroup_id_of(where.point + std::string(path));
+  return id ? *id : 0;
 }
 
 }  // namespace
@@ -104,15 +119,11 @@ std::uint64_t cgroup_id_of_process(::pid_t pid) {
   }
   // A cgroup outside our own namespace, or one that has been removed, has no directory for us.
   if (path.empty() || path.starts_with("/..") || path.ends_with(" (deleted)")) return 0;
-  const auto where = find_mount();
-  if (where.point.empty()) return 0;
-  if (where.root != "/") {
-    if (!path.starts_with(where.root)) return 0;
-    path.erase(0, where.root.size());
-    if (!path.empty() && path.front() != '/') return 0;
-  }
-  const auto id = cgroup_id_of(where.point + path);
-  return id ? *id : 0;
+  // Looking for the mount takes longer than all else; it hardly ever moves.
+  thread_local mount where;
+  if (const auto id = id_below(where, path); id != 0) return id;
+  where = find_mount();
+  return id_below(where, path);
 }
 
 }  // namespace exeat::identity

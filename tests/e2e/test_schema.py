@@ -340,8 +340,12 @@ class Generator:
         phase = {"phase": self.word("agent", "setup")}
         if self.rng.random() < 0.4:
             held = self.rng.random() < 0.5
-            listed = [*(["listener"] if held else []), self.source(held)]
-            return {"address": "127.0.0.1:0", "identity": listed} | (phase if held else {})
+            listed = ["listener"] if held else []
+            if self.rng.random() < 0.3:
+                names = [{"san_uri": "x://{job}/{phase}"}, {"common_name": "{phase}"}, {"san_dns": "{job}.x.example"} | phase, {"common_name": Plain("12")} | phase]
+                return {"address": "0.0.0.0:0", "identity": [*listed, {"mtls": [self.rng.choice(names)]}],
+                        "tls": {"certificate": "c.pem", "key": "k.pem", "client_ca": "ca.pem"}} | (phase if held else {})
+            return {"address": "127.0.0.1:0", "identity": [*listed, self.source(held)]} | (phase if held else {})
         if self.rng.random() < 0.5:
             tls = {"certificate": self.some("path"), "key": self.some("path")} | self.word({}, {"client_ca": "ca"}, {"client_ca": "ca", "crl": "c"})
             return phase | {"address": self.word("127.0.0.1:3128", "[::1]:0", Plain("127.0.0.1:00080"), "127.0.0.2:1")} | self.picked(
