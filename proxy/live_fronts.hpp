@@ -23,6 +23,8 @@ class live_front
  public:
   /// Ends now, with resets to both sides; a callback that has not been called never will be.
   virtual void abort() noexcept = 0;
+  /// The process is stopping: abort() where the client has not said anything yet.
+  virtual void drain() noexcept = 0;
 
  protected:
   ~live_front() = default;
@@ -44,6 +46,9 @@ class live_fronts {
         front.abort();
       }
     }
+  }
+  void drain() noexcept {
+    for (auto it = shared_->all.begin(); it != shared_->all.end();) (it++)->drain();
   }
   /// Nobody is left: a drained worker that waits for this cuts off no client's last octets.
   bool empty() const noexcept { return shared_->all.empty() && shared_->leaving.empty(); }

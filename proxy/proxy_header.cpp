@@ -42,6 +42,10 @@ class header_reader final : public live_front, public std::enable_shared_from_th
     close();
   }
 
+  void drain() noexcept override {
+    if (!any_) abort();
+  }
+
  private:
   void read() noexcept {
     try {

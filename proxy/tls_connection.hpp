@@ -52,6 +52,9 @@ class tls_connection final : public live_front, public std::enable_shared_from_t
 
   void start(int fd, std::chrono::milliseconds timeout);
   void abort() noexcept override;
+  void drain() noexcept override {
+    if (state_ == state::shaking_hands && socket_.received == 0) abort();
+  }
 
  private:
   enum class state : std::uint8_t {
@@ -88,7 +91,7 @@ class tls_connection final : public live_front, public std::enable_shared_from_t
   void client_hung_up() noexcept;
   void leave();
   void linger();
-  void drain();
+  void discard();
   void end() noexcept;
   void reset_session() noexcept;
   static void deadline_passed(void* self) noexcept;
@@ -117,7 +120,7 @@ class tls_connection final : public live_front, public std::enable_shared_from_t
   bool session_ended_ = false;  ///< by SHUT_WR or close
   bool client_told_ = false;    ///< of that
   bool leaving_ = false;        ///< counted among the leaving
-  std::size_t drained_ = 0;
+  std::size_t discarded_ = 0;
   /// The session's end while it has it, by number and, since numbers are used again, by cookie.
   int session_fd_ = -1;
   std::uint64_t session_cookie_ = 0;

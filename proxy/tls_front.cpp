@@ -80,7 +80,7 @@ void tls_connection::step() noexcept {
       case state::leaving:
         return move_octets();
       case state::lingering:
-        return drain();
+        return discard();
       case state::ended:
         return;
     }

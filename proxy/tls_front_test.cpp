@@ -260,3 +260,21 @@ TEST_CASE("an aborted handshake calls nobody") {
   CHECK_THROWS_AS(stage.result.get(), std::future_error);
   ::close(stage.client);
 }
+
+TEST_CASE("draining ends those who have not said anything, and nobody else") {
+  const authority of;
+  const auto tls = load(of.files());
+  front_stage silent(tls);
+  silent.worker.on_thread([&] { silent.worker.fronts.drain(); });
+  CHECK(silent.worker.soon_empty());
+  ::close(silent.client);
+
+  front_stage stage(tls);
+  tls_client client(stage.client);
+  REQUIRE(client.connect());
+  const int plain = stage.plain();
+  stage.worker.on_thread([&] { stage.worker.fronts.drain(); });
+  REQUIRE(::send(plain, "still here", 10, MSG_NOSIGNAL) == 10);
+  CHECK(client.read(10) == "still here");
+  stage.worker.close(plain);
+}

@@ -184,17 +184,17 @@ void tls_connection::linger() {
   ssl_.reset();
   ::shutdown(tcp_.native_handle(), SHUT_WR);
   deadline_.arm(linger_time);
-  drain();
+  discard();
 }
 
-void tls_connection::drain() {
+void tls_connection::discard() {
   for (;;) {
     const auto n = ::recv(tcp_.native_handle(), scratch().data(), scratch().size(), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && would_block()) return wait(tcp_, descriptor::wait_read, waits_.tcp_read);
     if (n <= 0) return end();
-    drained_ += static_cast<std::size_t>(n);
-    if (drained_ > linger_octets) return end();
+    discarded_ += static_cast<std::size_t>(n);
+    if (discarded_ > linger_octets) return end();
   }
 }
 
