@@ -1,6 +1,7 @@
 #include "admin/admin_server.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #include <array>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/error.hpp>
@@ -17,6 +19,7 @@
 #include <boost/beast/http/write.hpp>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <exception>
 #include <system_error>
 #include <thread>
@@ -103,8 +106,34 @@ task<void> admin_server::state::accept(int listening, door door) {
   }
 }
 
+namespace {
+
+caller caller_of(int fd, door door) {
+  caller out{.door = door};
+  if (door == door::tcp) {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return out;
+    asio::ip::tcp::endpoint peer;
+    if (size > peer.capacity()) return out;
+    std::memcpy(peer.data(), &storage, size);
+    peer.resize(size);
+    const auto address = peer.address().to_string();
+    out.address = peer.address().is_v6() ? fmt::format("[{}]:{}", address, peer.port())
+                                         : fmt::format("{}:{}", address, peer.port());
+    return out;
+  }
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) out.uid = peer.uid;
+  return out;
+}
+
+}  // namespace
+
 task<void> admin_server::state::serve(int fd, door door) {
   free_fd owned(fd);
+  const caller from = caller_of(fd, door);
   sockaddr_storage local{};
   socklen_t size = sizeof local;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0) co_return;
@@ -140,7 +169,13 @@ task<void> admin_server::state::serve(int fd, door door) {
         keep_alive = false;
       } else {
         keep_alive = parser.get().keep_alive();
-        out = answer(parser.get(), door, options, callbacks);
+        auto answered = answer(parser.get(), from, options, callbacks);
+        if (answered.denied) {
+          proxy::steady_timer wait(context);
+          wait.expires_after(options.denied_delay);
+          co_await wait.async_wait(no_throw);
+        }
+        out = std::move(answered.response);
         out.version(parser.get().version());
       }
     }

@@ -1,8 +1,9 @@
-// HTTP for the operator: metrics, health, readiness, reload. Its own thread; never in the way of the data
-// path.
+// HTTP for the operator: metrics, health, readiness, reload, jobs. Its own thread; never in the way of the
+// data path.
 #pragma once
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <memory>
 #include <optional>
@@ -15,11 +16,14 @@
 namespace exeat::admin {
 
 struct options {
-  /// Where everything is served; POST /-/reload there wants the token. TCP or unix.
+  /// Where everything is served to whoever has a token. TCP or unix.
   std::optional<config::endpoint> address;
-  /// Where everything is served and POST /-/reload wants no token: its file mode is the protection.
+  /// Where the peer's uid is an operator, unless it is one of `phase_uids`; then its file mode is the
+  /// protection.
   std::optional<config::unix_endpoint> control;
-  std::string reload_token;  ///< empty: no reload but on `control`
+  std::vector<std::uint32_t> phase_uids;  ///< those that stand for a phase on some listener
+  std::string operator_token;             ///< makes an operator of whoever sends it; empty: none
+  std::string reload_token;               ///< good for POST /-/reload at `address` alone; empty: none
   /// Names that `Host` may carry on TCP besides "localhost"; IP addresses always may. A page whose name was
   /// rebound to our address says its own name there, and is refused.
   std::vector<std::string> allowed_hosts;
@@ -29,6 +33,8 @@ struct options {
   std::size_t body_octets = 4096;
   std::chrono::milliseconds request_timeout{10'000};  ///< to a whole request, the wait for it included
   std::chrono::milliseconds write_timeout{10'000};
+  /// What an answer to somebody without the right waits, so that nobody tries many secrets; others go on.
+  std::chrono::milliseconds denied_delay{1'000};
 };
 
 class admin_server {

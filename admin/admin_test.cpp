@@ -18,7 +18,9 @@ namespace {
 struct fixture {
   temporary_directory directory;
   admin::options options{.address = config::tcp_endpoint{},
-                         .control = config::unix_endpoint{directory / "control"}};
+                         .control = config::unix_endpoint{directory / "control"},
+                         .denied_delay = std::chrono::milliseconds{1}};
+  std::atomic<int> denials{0};
   std::atomic<int> reloads{0};
   std::atomic<bool> is_ready{true};
   admin::callbacks callbacks{
@@ -34,8 +36,24 @@ struct fixture {
       .reload =
           [this] {
             ++reloads;
-            return admin::reload_result{.ok = is_ready, .digest = "d", .rules = 3, .errors = {}};
+            return admin::reload_result{.ok = is_ready, .digest = "d", .rules = 3, .errors = {}, .held = {}};
+          },
+      .job_of_secret = [](std::string_view) -> std::optional<std::string> { return std::nullopt; },
+      .status = [](std::optional<std::string>)
+          -> std::expected<std::vector<admin::job_state>, admin::job_problem> { return {}; },
+      .advance = [](const admin::advance_request&)
+          -> std::expected<admin::advance_result, admin::job_problem> { return {}; },
+      .open_job = [](const admin::open_request&) -> std::expected<admin::open_result, admin::job_problem> {
+        return {};
+      },
+      .close_job = [](const admin::job_order&) -> std::expected<void, admin::job_problem> { return {}; },
+      .new_job = [](const admin::job_order&) -> std::expected<void, admin::job_problem> { return {}; },
+      .denied =
+          [this](const admin::denial& one) {
+            last_denied = one.who;
+            ++denials;
           }};
+  std::string last_denied;  // after the answer: the admin thread is done with it
   std::unique_ptr<admin_server> server;
 
   config::endpoint start() {
@@ -78,7 +96,8 @@ TEST_CASE_FIXTURE(fixture, "the pages") {
   CHECK(metrics.find("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n") != std::string::npos);
   CHECK(status(get(at, "/metrics?x=1")) == 200);
   const std::string index = get(at, "/");
-  for (const char* path : {"/metrics", "/-/healthy", "/-/ready", "/-/reload"})
+  for (const char* path :
+       {"/metrics", "/-/healthy", "/-/ready", "/-/reload", "/-/phase/advance", "/-/job/open"})
     CHECK(index.find(path) != std::string::npos);
   CHECK(body(get(at, "/-/healthy"))
             .starts_with(R"({"status":"ok","version":"1","identity":"none","policy":{"file":"policy.yaml")"));
@@ -139,7 +158,7 @@ TEST_CASE_FIXTURE(fixture,
   CHECK(reloads == 0);
   const std::string ok = post(*options.control);
   CHECK(status(ok) == 200);
-  CHECK(body(ok) == R"({"ok":true,"digest":"d","rules":3,"errors":[]})"
+  CHECK(body(ok) == R"({"ok":true,"digest":"d","rules":3,"errors":[],"held":[]})"
                     "\n");
   CHECK(reloads == 1);
   is_ready = false;
@@ -167,6 +186,33 @@ TEST_CASE_FIXTURE(fixture,
   const auto unix_at = start();
   CHECK(status(post(unix_at)) == 401);
   CHECK(status(post(unix_at, "Authorization: Bearer secret\r\n")) == 200);
+}
+
+TEST_CASE_FIXTURE(fixture, "a uid of the control socket that stands for a phase is no operator") {
+  options.phase_uids = {static_cast<std::uint32_t>(::getuid())};
+  const auto at = start();
+  const std::string refused = post(*options.control);
+  CHECK(status(refused) == 403);
+  CHECK(refused.contains("Your uid stands for a phase"));
+  CHECK(last_denied == "uid " + std::to_string(::getuid()));
+  CHECK(status(get(*options.control, "/metrics")) == 200);
+  CHECK(status(post(at)) == 403);
+  CHECK(last_denied.starts_with("127.0.0.1:"));
+  CHECK(denials == 2);
+  CHECK(reloads == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "an answer to somebody without the right waits, and nobody else does") {
+  options.denied_delay = std::chrono::milliseconds{1500};
+  const auto at = start();
+  test_client denied(at);
+  REQUIRE(denied.send("POST /-/job/new HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"));
+  const auto begin = std::chrono::steady_clock::now();
+  while (denials == 0) std::this_thread::yield();
+  CHECK(status(get(at, "/metrics")) == 200);
+  CHECK(status(post(*options.control)) == 200);
+  CHECK(status(denied.response()) == 403);
+  CHECK(std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds{1400});
 }
 
 TEST_CASE_FIXTURE(fixture, "on TCP a foreign name in Host is refused: DNS may have been rebound") {
@@ -301,6 +347,7 @@ TEST_CASE("states as JSON") {
       to_json(state) ==
       R"~({"status":"ok","version":"0.1.0","identity":"none","identity_note":"any \"local\" process",)~"
       R"~("policy":{"file":"(built-in)","digest":"abc","loaded_at":"1970-01-01T00:00:00Z","rules":2},)~"
+      R"~("job":{"declared":null,"open":0,"held":0},)~"
       R"~("listeners":[{"address":"127.0.0.1:3128","phase":"setup","identity":"none"}],"workers":2,"draining":false})~"
       "\n");
   state.policy.last_reload = reload_state{.ok = false, .at = {}, .errors = {"a:1:2: b", "c"}};
@@ -308,14 +355,19 @@ TEST_CASE("states as JSON") {
   CHECK(to_json(state).find(
             R"("last_reload":{"ok":false,"at":"1970-01-01T00:00:00Z","errors":["a:1:2: b","c"]})") !=
         std::string::npos);
+  state.policy.last_reload.reset();
+  state.job = {.declared = job_state{.id = {},
+                                     .ended = {},
+                                     .phases = {{.name = "agent", .current = true}},
+                                     .held = held_state{2, "a \"b\""}},
+               .open = 3,
+               .held = 1,
+               .trouble = "why"};
+  CHECK(to_json(state).starts_with(R"({"status":"degraded")"));
+  CHECK(to_json(state).contains(
+      R"~("job":{"declared":{"job":"","ended":null,"phases":[{"phase":"agent","step":0,"sealed":false,"current":true}],)~"
+      R"~("held":{"findings":2,"first":"a \"b\""}},"open":3,"held":1,"trouble":"why"})~"));
   state.draining = true;
   CHECK(to_json(state).starts_with(R"({"status":"draining")"));
   CHECK(to_json(readiness{}) == "{\"ready\":true,\"checks\":[]}\n");
-}
-
-TEST_CASE("secrets compare whole") {
-  CHECK(same_secret("abc", "abc"));
-  for (const char* other : {"", "ab", "abcabc", "abd", "Abc"}) CHECK_FALSE(same_secret(other, "abc"));
-  CHECK_FALSE(same_secret("", ""));
-  CHECK_FALSE(same_secret("x", ""));
 }

@@ -7,6 +7,8 @@
 #include <boost/beast/core/string.hpp>
 #include <exception>
 
+#include "admin/access.hpp"
+#include "admin/reply.hpp"
 #include "core/safe_text.hpp"
 
 namespace exeat::admin {
@@ -14,56 +16,69 @@ namespace {
 
 namespace beast = boost::beast;
 
-struct reply {
-  http::status status = http::status::ok;
-  std::string_view type;
-  std::string body;
+/// What a caller must be.
+enum class right : std::uint8_t {
+  everybody,
+  reload,  ///< an operator, or the reload token
+  job,     ///< an operator, or the advance secret of the job in question
+  an_operator,
 };
 
-constexpr std::string_view text_type = "text/plain; charset=utf-8";
-constexpr std::string_view json_type = "application/json";
-constexpr std::string_view metrics_type = "text/plain; version=0.0.4; charset=utf-8";
+reply index(const route_call&);
 
-reply index(const callbacks&);
-
-reply metrics(const callbacks& callbacks) {
-  return {http::status::ok, metrics_type, callbacks.metrics()};
+reply metrics(const route_call& call) {
+  return {http::status::ok, metrics_type, call.callbacks.metrics()};
 }
 
-reply healthy(const callbacks& callbacks) {
-  return {http::status::ok, json_type, to_json(callbacks.health())};
+reply healthy(const route_call& call) {
+  return {http::status::ok, json_type, to_json(call.callbacks.health())};
 }
 
-reply ready(const callbacks& callbacks) {
-  const readiness state = callbacks.ready();
+reply ready(const route_call& call) {
+  const readiness state = call.callbacks.ready();
   const bool ok = std::ranges::all_of(state.checks, &readiness::check::ok);
   return {ok ? http::status::ok : http::status::service_unavailable, json_type, to_json(state)};
 }
 
-reply reload(const callbacks& callbacks) {
-  const reload_result result = callbacks.reload();
+reply reload(const route_call& call) {
+  const reload_result result = call.callbacks.reload();
   return {result.ok ? http::status::ok : http::status::unprocessable_entity, json_type, to_json(result)};
 }
 
 struct route {
   std::string_view path;
   bool post = false;
-  reply (*run)(const callbacks&) = nullptr;
+  right needs = right::everybody;
+  reply (*run)(const route_call&) = nullptr;
   std::string_view doc;
 };
 
 constexpr std::array routes = {
-    route{"/", false, index, "this list"},
-    route{"/metrics", false, metrics, "Prometheus metrics"},
-    route{"/-/healthy", false, healthy, "state of the process as JSON; 200 as long as it answers"},
-    route{"/-/ready", false, ready, "200 where requests pass, else 503; JSON says why"},
-    route{"/-/reload", true, reload, "load the policy again; on TCP with `Authorization: Bearer TOKEN`"},
+    route{"/", false, right::everybody, index, "this list"},
+    route{"/metrics", false, right::everybody, metrics, "Prometheus metrics"},
+    route{"/-/healthy", false, right::everybody, healthy,
+          "state of the process as JSON; 200 as long as it answers"},
+    route{"/-/ready", false, right::everybody, ready, "200 where requests pass, else 503; JSON says why"},
+    route{"/-/reload", true, right::reload, reload,
+          "load the policy again; for operators, and on TCP with the reload token"},
+    route{"/-/phase/status", false, right::job, phase_status,
+          "phases, tunnels and bytes of ?job=ID or of all; for operators, and with a job's advance secret"},
+    route{"/-/phase/advance", true, right::job, phase_advance,
+          "seal what lies before {\"job\", \"to\", \"grace\"}; for operators, and with the job's advance "
+          "secret"},
+    route{"/-/job/open", true, right::an_operator, job_open,
+          "a job of {\"phases\", \"time_limit\"}; for operators"},
+    route{"/-/job/close", true, right::an_operator, job_close, "end {\"job\"}; for operators"},
+    route{"/-/job/new", true, right::an_operator, job_new,
+          "end the job of exeat.yaml and begin the next one; for operators"},
 };
 
-reply index(const callbacks&) {
-  std::string text = "exeat " EXEAT_VERSION ", admin\n\n";
+reply index(const route_call&) {
+  std::string text = "exeat " EXEAT_VERSION
+                     ", admin\n\nAn operator is a uid on the control socket that no phase "
+                     "has, or `Authorization: Bearer` with the operator token.\n\n";
   for (const route& route : routes) {
-    fmt::format_to(std::back_inserter(text), "{:<5} {:<12} {}\n", route.post ? "POST" : "GET", route.path,
+    fmt::format_to(std::back_inserter(text), "{:<5} {:<17} {}\n", route.post ? "POST" : "GET", route.path,
                    route.doc);
   }
   return {http::status::ok, text_type, std::move(text)};
@@ -116,76 +131,105 @@ std::optional<response> check_host(const request& request, const options& option
           shown));
 }
 
-std::optional<response> check_token(const request& request, const options& options) {
-  if (options.reload_token.empty()) {
-    return plain(
+reply denial_of(http::status status, std::string text) {
+  return {.status = status, .type = text_type, .body = std::move(text), .denied = true};
+}
+
+/// Absent: the caller may.
+std::optional<reply> check_right(right needs, const access& access, door door, const options& options) {
+  if (needs == right::everybody || access.is_operator) return std::nullopt;
+  if (needs == right::reload && access.may_reload) return std::nullopt;
+  if (needs == right::job && access.job) return std::nullopt;
+  if (access.job)
+    return denial_of(http::status::forbidden,
+                     "An advance secret is good for advancing its own job, and for nothing else.\n");
+  if (access.may_reload)
+    return denial_of(http::status::forbidden, "The reload token is good for reload, and for nothing else.\n");
+  if (door == door::control && access.is_phase_uid && !access.shown) {
+    return denial_of(
+        http::status::forbidden,
+        "Your uid stands for a phase (`peer` of a listener), so it is no operator here: come as "
+        "another uid, or send `Authorization: Bearer` with the token of `operator_token_file`.\n");
+  }
+  if (needs == right::reload && options.reload_token.empty() && options.operator_token.empty()) {
+    return denial_of(
         http::status::forbidden,
         "Reload is not enabled here. Use the control socket (curl --unix-socket PATH -X POST "
         "http://localhost/-/reload), send SIGHUP, or set `reload_token_file` under `admin` in exeat.yaml.\n");
   }
-  constexpr std::string_view scheme = "Bearer ";
-  const std::string_view given = request[http::field::authorization];
-  if (request.count(http::field::authorization) == 1 && given.size() > scheme.size() &&
-      beast::iequals(given.substr(0, scheme.size()), scheme) &&
-      same_secret(given.substr(scheme.size()), options.reload_token)) {
-    return std::nullopt;
+  if (needs == right::an_operator && options.operator_token.empty()) {
+    return denial_of(
+        http::status::forbidden,
+        "This is for operators. Use the control socket, or set `operator_token_file` in exeat.yaml.\n");
   }
-  response out = plain(http::status::unauthorized, "Reload wants `Authorization: Bearer TOKEN`.\n");
-  out.set(http::field::www_authenticate, "Bearer realm=\"exeat\"");
-  return out;
+  const std::string_view what = needs == right::reload ? "Reload wants"
+                                : needs == right::job
+                                    ? "This wants the job's advance secret, or an operator's token, as"
+                                    : "This wants an operator's token as";
+  return denial_of(http::status::unauthorized,
+                   fmt::format("{}{} `Authorization: Bearer TOKEN`.\n",
+                               access.shown ? "The credential is not one that is good here. " : "", what));
 }
 
-response run(const route& route, const callbacks& callbacks, bool head) {
+reply run(const route& route, const route_call& call) {
   try {
-    return finish(route.run(callbacks), head);
+    return route.run(call);
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& failed) {
-    std::string text;
-    core::append_visible(text, failed.what());
-    return plain(http::status::internal_server_error, text + "\n");
+    reply out{.status = http::status::internal_server_error};
+    core::append_visible(out.body, failed.what());
+    out.body += '\n';
+    return out;
   }
 }
 
 }  // namespace
 
-bool same_secret(std::string_view given, std::string_view secret) noexcept {
-  volatile unsigned char difference = given.size() == secret.size() ? 0 : 1;
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    const char other = secret.empty() ? '\0' : secret[i % secret.size()];
-    difference = static_cast<unsigned char>(difference | (given[i] ^ other));
-  }
-  return difference == 0 && !secret.empty();
-}
-
 response plain(http::status status, std::string text) {
   return finish({status, text_type, std::move(text)});
 }
 
-response answer(const request& request, door door, const options& options, const callbacks& callbacks) {
-  if (door == door::tcp) {
-    if (auto refused = check_host(request, options)) return std::move(*refused);
+answered answer(const request& request, const caller& caller, const options& options,
+                const callbacks& callbacks) {
+  if (caller.door == door::tcp) {
+    if (auto refused = check_host(request, options)) return {std::move(*refused)};
   }
   const std::string_view target = request.target();
   if (!target.starts_with('/')) {
-    return plain(http::status::bad_request, "This is the admin endpoint of exeat, not its proxy.\n");
+    return {plain(http::status::bad_request, "This is the admin endpoint of exeat, not its proxy.\n")};
   }
   const std::string_view path = target.substr(0, target.find('?'));
   const auto route = std::ranges::find(routes, path, &route::path);
   if (route == routes.end())
-    return plain(http::status::not_found, "No such page; GET / lists what there is.\n");
+    return {plain(http::status::not_found, "No such page; GET / lists what there is.\n")};
 
   const http::verb method = request.method();
   const bool reads = method == http::verb::get || method == http::verb::head;
   if (route->post ? method != http::verb::post : !reads) {
     response out = plain(http::status::method_not_allowed, "That method has no meaning here.\n");
     out.set(http::field::allow, route->post ? "POST" : "GET, HEAD");
-    return out;
+    return {std::move(out)};
   }
-  if (route->post && door != door::control) {
-    if (auto refused = check_token(request, options)) return std::move(*refused);
+  access access;
+  std::optional<reply> done;
+  if (route->needs != right::everybody) {
+    access = access_of(request, caller, options, callbacks);
+    done = check_right(route->needs, access, caller.door, options);
   }
-  return run(*route, callbacks, method == http::verb::head);
+  if (!done) done = run(*route, {request, access, callbacks});
+  const bool denied = done->denied;
+  if (denied) {
+    std::string_view why = done->body;
+    why.remove_suffix(1);
+    callbacks.denied({.who = access.by,
+                      .what = fmt::format("{} {}", route->post ? "POST" : "GET", route->path),
+                      .why = std::string(why)});
+  }
+  const bool unauthorized = done->status == http::status::unauthorized;
+  answered out{finish(std::move(*done), method == http::verb::head), denied};
+  if (unauthorized) out.response.set(http::field::www_authenticate, "Bearer realm=\"exeat\"");
+  return out;
 }
 
 }  // namespace exeat::admin

@@ -2,6 +2,9 @@
 #pragma once
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
 
 #include "admin/admin_server.hpp"
 
@@ -13,18 +16,30 @@ using response = http::response<http::string_body>;
 
 /// Which socket a request came by.
 enum class door : std::uint8_t {
-  tcp,      ///< reload wants the token; Host is checked
-  socket,   ///< a unix socket: reload wants the token
-  control,  ///< the control socket: reload wants nothing
+  tcp,      ///< a token says who it is; Host is checked
+  socket,   ///< a unix socket: a token says who it is
+  control,  ///< the control socket: the peer's uid says who it is, or a token
 };
 
-/// Never throws but std::bad_alloc. The response is complete, Content-Length included; a HEAD's has no body.
-response answer(const request& request, door door, const options& options, const callbacks& callbacks);
+/// Who sends a request, as the kernel tells it.
+struct caller {
+  admin::door door = door::tcp;
+  std::optional<std::uint32_t> uid;  ///< of a unix socket's peer
+  std::string address;               ///< of a TCP peer: "127.0.0.1:40000"
+};
+
+struct answered {
+  /// Complete, Content-Length included; a HEAD's has no body.
+  admin::response response;
+  /// The caller had no right to it; `callbacks.denied` has been told, and the answer is to wait.
+  bool denied = false;
+};
+
+/// Never throws but std::bad_alloc.
+answered answer(const request& request, const caller& caller, const options& options,
+                const callbacks& callbacks);
 
 /// An answer of text alone; where there is no request to look at, too.
 response plain(http::status status, std::string text);
-
-/// As fast whatever the texts have in common; only their length shows.
-bool same_secret(std::string_view given, std::string_view secret) noexcept;
 
 }  // namespace exeat::admin

@@ -1,73 +1,17 @@
 #include "admin/state.hpp"
 
-#include <fmt/chrono.h>
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <concepts>
-#include <iterator>
 #include <string_view>
 
-#include "core/safe_text.hpp"
+#include "admin/job_json.hpp"
 
 namespace exeat::admin {
 namespace {
 
-/// Members of JSON objects and arrays, commas placed.
-class json_writer {
- public:
-  void open(char bracket) {
-    separate();
-    out_ += bracket;
-    first_ = true;
-  }
-  void close(char bracket) {
-    out_ += bracket;
-    first_ = false;
-  }
-  json_writer& key(std::string_view name) {
-    text(name);
-    out_ += ':';
-    first_ = true;
-    return *this;
-  }
-  void text(std::string_view value) {
-    separate();
-    core::append_json_string(out_, value);
-  }
-  void boolean(bool value) {
-    separate();
-    out_ += value ? "true" : "false";
-  }
-  void number(std::unsigned_integral auto value) {
-    separate();
-    fmt::format_to(std::back_inserter(out_), "{}", value);
-  }
-  void time(std::chrono::system_clock::time_point value) {
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(value);
-    text(fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds))));
-  }
-  void texts(const std::vector<std::string>& values) {
-    open('[');
-    for (const std::string& value : values) text(value);
-    close(']');
-  }
-  std::string take() && { return std::move(out_) + "\n"; }
-
- private:
-  void separate() {
-    if (!first_) out_ += ',';
-    first_ = false;
-  }
-
-  std::string out_;
-  bool first_ = true;
-};
-
 std::string_view status_of(const health& health) {
   if (health.draining) return "draining";
   const auto& reload = health.policy.last_reload;
-  return reload && !reload->ok ? "degraded" : "ok";
+  return (reload && !reload->ok) || !health.job.trouble.empty() ? "degraded" : "ok";
 }
 
 void write(json_writer& out, const policy_state& policy) {
@@ -96,6 +40,7 @@ std::string to_json(const health& health) {
   out.key("identity").text(health.identity);
   if (!health.identity_note.empty()) out.key("identity_note").text(health.identity_note);
   write(out.key("policy"), health.policy);
+  write(out.key("job"), health.job);
   out.key("listeners").open('[');
   for (const listener_state& listener : health.listeners) {
     out.open('{');
@@ -135,6 +80,15 @@ std::string to_json(const reload_result& result) {
   out.key("digest").text(result.digest);
   out.key("rules").number(result.rules);
   out.key("errors").texts(result.errors);
+  out.key("held").open('[');
+  for (const held_job& one : result.held) {
+    out.open('{');
+    out.key("job").text(one.job);
+    out.key("findings").number(one.held.findings);
+    out.key("first").text(one.held.first);
+    out.close('}');
+  }
+  out.close(']');
   out.close('}');
   return std::move(out).take();
 }

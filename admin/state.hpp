@@ -2,10 +2,14 @@
 #pragma once
 #include <chrono>
 #include <cstddef>
+#include <expected>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "admin/job_state.hpp"
 
 namespace exeat::admin {
 
@@ -29,11 +33,13 @@ struct listener_state {
   std::string identity;  ///< "none" where any local process may use it
 };
 
-/// GET /-/healthy. `status` is derived: "draining", else "degraded" after a reload that failed, else "ok".
+/// GET /-/healthy. `status` is derived: "draining", else "degraded" after a reload that failed or where the
+/// state of the jobs is in trouble, else "ok".
 struct health {
   std::string identity;       ///< the weakest of the listeners'
   std::string identity_note;  ///< a sentence on what that means; may be empty
   policy_state policy;
+  job_health job;
   std::vector<listener_state> listeners;
   unsigned workers = 0;
   bool draining = false;
@@ -50,12 +56,26 @@ struct readiness {
   std::vector<check> checks;
 };
 
+/// A job that goes on under the policy before.
+struct held_job {
+  std::string job;  ///< empty: the one of exeat.yaml
+  held_state held;
+};
+
 /// POST /-/reload: 200, or 422 with the errors; the policy before stays in force then.
 struct reload_result {
   bool ok = false;
   std::string digest;  ///< of the policy in force afterwards
   std::size_t rules = 0;
   std::vector<std::string> errors;
+  std::vector<held_job> held;
+};
+
+/// An attempt at what the caller may not do; nothing of its credential is in it.
+struct denial {
+  std::string who;   ///< "uid 1002", "the advance secret from 127.0.0.1:40000"
+  std::string what;  ///< "POST /-/job/open"
+  std::string why;   ///< a sentence
 };
 
 /// Called on the admin thread, one at a time; each may take a while, in which other admin requests wait. An
@@ -65,6 +85,15 @@ struct callbacks {
   std::function<admin::health()> health;
   std::function<admin::readiness()> ready;
   std::function<admin::reload_result()> reload;
+  /// The job whose advance secret this is, empty text for that of exeat.yaml; in constant time for each job.
+  std::function<std::optional<std::string>(std::string_view secret)> job_of_secret;
+  /// One job, all of them without one.
+  std::function<std::expected<std::vector<job_state>, job_problem>(std::optional<std::string> job)> status;
+  std::function<std::expected<advance_result, job_problem>(const advance_request&)> advance;
+  std::function<std::expected<open_result, job_problem>(const open_request&)> open_job;
+  std::function<std::expected<void, job_problem>(const job_order&)> close_job;
+  std::function<std::expected<void, job_problem>(const job_order&)> new_job;
+  std::function<void(const denial&)> denied;  ///< to count and to log
 };
 
 /// One JSON object each, printable ASCII, a newline at the end.

@@ -84,6 +84,9 @@ int run_parsed(command_line& line) {
   if (name == "connect") return run_connect(line.connect);
   if (name == "report") return run_report(line.report);
   if (name == "token") return run_token(line.token);
+  if (name == "phase") return run_phase(line.phase);
+  if (name == "job") return run_job(line.job);
+  if (name == "state") return run_state(line.state);
   if (name == "completion") return run_completion(line.shell);
   if (name == "man") return run_man(line.man);
   if (name == "docs") return run_docs(line.page);

@@ -16,6 +16,7 @@ constexpr std::pair<std::string_view, value_kind> metavars[]{
     {"NAME", value_kind::free},    {"NEW", value_kind::file},        {"OLD", value_kind::file},
     {"PATH", value_kind::file},    {"PHASE", value_kind::free},      {"PHASE=ADDRESS", value_kind::free},
     {"TEXT", value_kind::free},    {"TIME", value_kind::free},       {"URL", value_kind::free},
+    {"ID", value_kind::free},      {"PHASES", value_kind::free},
 };
 
 // CLI11 puts the words of IsMember behind the type: "FORMAT:{text,json}".

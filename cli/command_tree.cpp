@@ -15,6 +15,30 @@ void add_policy(CLI::App* s, policy_choice& choice) {
   s->add_flag("--insecure-policy-file", choice.insecure_policy_file, insecure);
 }
 
+void add_process(CLI::App* s, process_choice& choice) {
+  auto* control = s->add_option("--control", choice.control,
+                                "The process with this control socket; by default the "
+                                "one of $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR")
+                      ->type_name("PATH");
+  auto* file = s->add_option("--config", choice.config_file, "The process that runs on this exeat.yaml")
+                   ->type_name("FILE")
+                   ->excludes(control);
+  s->add_option("--url", choice.url,
+                "The process with this admin address, http://127.0.0.1:9400; it wants a "
+                "secret or token")
+      ->type_name("URL")
+      ->excludes(control)
+      ->excludes(file);
+}
+
+void add_answer_format(CLI::App* s, std::string& format) {
+  s->add_option("--format", format, "text, or json: what the process answered")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "json"}));
+}
+
+constexpr const char* operator_token = "A file with the operator token; else $EXEAT_OPERATOR_TOKEN";
+
 }  // namespace
 
 command_line::command_line() {
@@ -34,6 +58,9 @@ command_line::command_line() {
   add_connect();
   add_report();
   add_token();
+  add_phase();
+  add_job();
+  add_state();
   add_completion();
   app.add_subcommand("version", "Print the version.");
   auto* docs = app.add_subcommand("docs", "Print a generated page of docs/reference.");
@@ -248,6 +275,74 @@ void command_line::add_token() {
   s->add_option("--format", token.format, "text, or json: one object")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"text", "json"}));
+}
+
+void command_line::add_phase() {
+  auto* s = app.add_subcommand("phase",
+                               "Take a job on to a later phase, which seals those before it for good, or "
+                               "show its phases; exit status 0 "
+                               "done, 1 refused, 2 error.");
+  s->add_option(
+       "ACTION", phase.action,
+       "advance: seal every phase before the target; status: phases, live tunnels, bytes, sealed or not")
+      ->type_name("")
+      ->required()
+      ->check(CLI::IsMember({"advance", "status"}));
+  s->add_option(
+       "--job", phase.job,
+       "A job of `exeat job open`; without it the one of exeat.yaml, the one that the secret belongs to, or, "
+       "for an operator's `status`, all")
+      ->type_name("ID");
+  s->add_option("--to", phase.to, "advance: the target; without it the next in the order")
+      ->type_name("PHASE");
+  s->add_option(
+       "--grace", phase.grace,
+       "advance: how long what lives in the sealed phases may go on: 5s; without it, it ends at once")
+      ->type_name("TIME");
+  add_process(s, phase.process);
+  s->add_option("--secret-file", phase.secret_file,
+                "A file with the job's advance secret; else $EXEAT_ADVANCE_SECRET")
+      ->type_name("FILE");
+  s->add_option("--token-file", phase.token_file, operator_token)->type_name("FILE");
+  add_answer_format(s, phase.format);
+}
+
+void command_line::add_job() {
+  auto* s =
+      app.add_subcommand("job",
+                         "Open and close jobs of a shared proxy, or begin the next one of exeat.yaml; for "
+                         "operators; exit status 0 done, 1 refused, 2 error.");
+  s->add_option(
+       "ACTION", job.action,
+       "open: a job, whose id, tokens, proxy URLs and advance secret are printed, once; close: seal all of a "
+       "job; new: end the job of exeat.yaml and begin the next, in which nothing is sealed")
+      ->type_name("")
+      ->required()
+      ->check(CLI::IsMember({"open", "close", "new"}));
+  s->add_option("ID", job.id, "close: the job")->type_name("");
+  s->add_option(
+       "--phases", job.phases,
+       "open: its phases in their order, `+` between those that run beside one another: setup,agent+mcp")
+      ->type_name("PHASES");
+  s->add_option("--time-limit", job.time_limit, "open: when it ends by itself: 1h; without it, it is closed")
+      ->type_name("TIME");
+  add_process(s, job.process);
+  s->add_option("--token-file", job.token_file, operator_token)->type_name("FILE");
+  add_answer_format(s, job.format);
+}
+
+void command_line::add_state() {
+  auto* s =
+      app.add_subcommand("state",
+                         "Make the directory in which a process keeps what is sealed, `job.state_dir` of "
+                         "exeat.yaml; as the user that it runs as.");
+  s->add_option("ACTION", state.action, "init: make it")
+      ->type_name("")
+      ->required()
+      ->check(CLI::IsMember({"init"}));
+  s->add_option("DIRECTORY", state.directory, "Where; the directory above it must exist")
+      ->type_name("")
+      ->required();
 }
 
 void command_line::add_completion() {

@@ -31,6 +31,9 @@ struct command_line {
   connect_options connect;
   report_options report;
   token_options token;
+  phase_options phase;
+  job_options job;
+  state_options state;
   std::string shell;
   man_options man;
   std::string page;
@@ -55,6 +58,9 @@ struct command_line {
   void add_connect();
   void add_report();
   void add_token();
+  void add_phase();
+  void add_job();
+  void add_state();
   void add_completion();
   void add_man();
 };

@@ -136,6 +136,46 @@ struct token_options {
 };
 int run_token(const token_options& options);
 
+/// Which running process is meant: one of these, or the default control socket.
+struct process_choice {
+  std::string control;      ///< the path of its control socket
+  std::string config_file;  ///< its exeat.yaml
+  std::string url;          ///< its admin API
+};
+
+/// `exeat phase advance` and `exeat phase status`. 1 where the process refuses. Defined in cli/control.cpp,
+/// as are the next two.
+struct phase_options {
+  std::string action;
+  process_choice process;
+  std::string job;    ///< empty: the one of exeat.yaml, or the one of the secret; for `status` all
+  std::string to;     ///< empty: the next step
+  std::string grace;  ///< as core::parse_duration reads it; empty: none
+  std::string secret_file;
+  std::string token_file;
+  std::string format = "text";  ///< text, json: what the process answered
+};
+int run_phase(const phase_options& options);
+
+/// `exeat job open`, `exeat job close ID` and `exeat job new`. 1 where the process refuses.
+struct job_options {
+  std::string action;
+  std::string id;
+  process_choice process;
+  std::string phases;
+  std::string time_limit;
+  std::string token_file;
+  std::string format = "text";  ///< text, json: what the process answered
+};
+int run_job(const job_options& options);
+
+/// `exeat state init DIRECTORY`.
+struct state_options {
+  std::string action;
+  std::string directory;
+};
+int run_state(const state_options& options);
+
 /// `exeat completion SHELL`: the script for bash, zsh or fish. Defined in cli/shell_pages.cpp, as is run_man.
 int run_completion(const std::string& shell);
 

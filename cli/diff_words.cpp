@@ -212,6 +212,32 @@ std::vector<diff_section> diff_sections(const allowlist::policy_diff& diff, cons
   return out;
 }
 
+std::vector<std::string> wider_lines(const allowlist::policy_diff& diff, const diff_policies& policies,
+                                     std::span<const std::string> phases) {
+  constexpr auto style = diff_style::terminal;
+  std::vector<std::string> out;
+  const auto add_all = [&](const std::string& who, const auto& facts, const auto& changes,
+                           bool with_schemes) {
+    for (const auto& fact : facts) {
+      if (fact.direction == direction::wider || fact.direction == direction::both)
+        out.push_back(who + ": " + term_words(fact, style));
+    }
+    for (const auto& line : changes) {
+      if (line.is_wider()) out.push_back(who + ": " + line_words(line, policies, style, with_schemes));
+    }
+  };
+  for (const auto& phase : diff.phases) {
+    if (phase.is_wider() && std::ranges::find(phases, phase.name) != phases.end())
+      add_all("phase " + quoted(phase.name, style), phase.facts, phase.changes, true);
+  }
+  const std::string all = "every phase";
+  add_all(all, diff.facts, diff.addresses, false);
+  for (const auto& change : diff.exceptions) {
+    if (change.added) out.push_back(all + ": excepted from the guard: " + exception_words(change, style));
+  }
+  return out;
+}
+
 diff_section replay_section(const replay& replay, diff_style style) {
   diff_section out{.title = fmt::format("replay: {} of {} recorded requests change", replay.changed_requests,
                                         replay.requests),

@@ -41,6 +41,11 @@ struct diff_section {
 std::vector<diff_section> diff_sections(const allowlist::policy_diff& diff, const diff_policies& policies,
                                         diff_style style);
 
+/// What makes one of these phases wider, one line each: "phase agent: `x.example`, 443 (https); by ...", and
+/// "every phase: ..." for what holds for all. For a terminal.
+std::vector<std::string> wider_lines(const allowlist::policy_diff& diff, const diff_policies& policies,
+                                     std::span<const std::string> phases);
+
 /// The replay's list; the title counts.
 diff_section replay_section(const replay& replay, diff_style style);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <boost/asio/signal_set.hpp>
 #include <iostream>
@@ -78,6 +79,9 @@ std::expected<void, std::string> serve::start() {
   auto policy = config::load_policy(settings);
   if (!policy) return std::unexpected(config::to_string(policy.error()));
   if (auto ok = start_log(); !ok) return ok;
+  auto jobs = served_jobs::open(settings, *log_, metrics_, main_);
+  if (!jobs) return std::unexpected(std::move(jobs.error()));
+  jobs_ = std::move(*jobs);
   auto bound = proxy::server::bind(settings, metrics_, *log_, [this](bool ok, const std::string& text) {
     log_->post(ok ? log::level::info : log::level::error, ok ? "certificates-reloaded" : "certificates-kept",
                text);
@@ -91,17 +95,20 @@ std::expected<void, std::string> serve::start() {
   // From here on signals end us in order; before, they ended us at once.
   error_code ignored;
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) signals_.add(number, ignored);
-  if (auto ok = server_->start(policy_); !ok) return ok;
+  if (auto ok = jobs_->start(*server_, policy_); !ok) return ok;
 
   banner_facts facts{.policy = policy_.get(),
                      .listeners = &server_->listeners(),
                      .admin = admin_ ? admin_->bound() : std::nullopt,
+                     .control = std::nullopt,
+                     .job = jobs_->summary(),
                      .workers = metrics_.workers()};
   if (admin_ && settings.control) facts.control = *settings.control;
   if (limit_warning) {
     facts.warnings.push_back(*limit_warning);
     log_->post(log::level::warning, "descriptor-limit", *limit_warning);
   }
+  if (!jobs_->trouble().empty()) facts.warnings.push_back(jobs_->trouble());
   if (settings.insecure_policy_file) {
     facts.warnings.push_back("insecure_policy_file is set: whoever may write the policy file decides");
   }
@@ -120,18 +127,18 @@ std::expected<void, std::string> serve::start_log() {
 std::expected<void, std::string> serve::start_admin() {
   const auto& settings = options_.settings;
   if (!settings.admin && !settings.control) return {};
-  admin::options options{
-      .address = settings.admin, .control = settings.control, .allowed_hosts = settings.admin_hosts};
-  if (!settings.reload_token_file.empty()) {
-    auto token = config::load_secret_file(settings.reload_token_file);
+  admin::options options{.address = settings.admin,
+                         .control = settings.control,
+                         .phase_uids = phase_uids(settings, ::geteuid()),
+                         .allowed_hosts = settings.admin_hosts};
+  for (const auto& [file, into] : {std::pair(&settings.reload_token_file, &options.reload_token),
+                                   std::pair(&settings.operator_token_file, &options.operator_token)}) {
+    if (file->empty()) continue;
+    auto token = config::load_secret_file(*file);
     if (!token) return std::unexpected(token.error().to_string());
-    options.reload_token = std::move(*token);
+    *into = std::move(*token);
   }
-  auto started =
-      admin::admin_server::start(std::move(options), {.metrics = [this] { return metrics::expose(metrics_); },
-                                                      .health = [this] { return health(); },
-                                                      .ready = [this] { return readiness(); },
-                                                      .reload = [this] { return reload_from_admin(); }});
+  auto started = admin::admin_server::start(std::move(options), admin_callbacks());
   if (!started) return std::unexpected(std::move(started.error()));
   admin_ = std::move(*started);
   if (admin_->bound()) server_->add_own_endpoint(*admin_->bound());
@@ -223,7 +230,7 @@ admin::reload_result serve::reload(std::string_view why) {
   if (loaded) {
     put_in_force(*loaded);
     if (watch_) watch_->watch(files_of(*policy_));
-    server_->set_policy(*loaded, options_.settings.on_tighten == config::tighten_action::cut);
+    result.held = jobs_->put_in_force(*loaded, options_.settings.on_tighten == config::tighten_action::cut);
     log_->post(log::level::info, "reloaded",
                fmt::format("{}: policy {} ({} rules, digest {})", why, policy_->source().file,
                            policy_->rule_count(), policy_->source().digest));
@@ -247,12 +254,6 @@ admin::reload_result serve::reload(std::string_view why) {
   return result;
 }
 
-admin::reload_result serve::reload_from_admin() {
-  auto done = call_([this] { return reload("POST /-/reload"); });
-  if (!done) return {.errors = {"the process is stopping"}};
-  return std::move(*done);
-}
-
 admin::health serve::health() const {
   admin::health out;
   const auto note = identity_note(server_->listeners());
@@ -264,6 +265,7 @@ admin::health serve::health() const {
   out.workers = metrics_.workers();
   out.draining = server_->draining();
   out.version = EXEAT_VERSION;
+  out.job = jobs_->health();
   const std::scoped_lock lock(mutex_);
   out.policy = {.file = options_.settings.policy,
                 .digest = policy_->source().digest,
@@ -312,6 +314,7 @@ void serve::wait_until_drained() {
 
 void serve::end() {
   timer_.cancel();
+  jobs_->end();
   const auto cut = server_->live();
   server_->stop();
   log_->post(log::level::info, "stopped",

@@ -2,6 +2,7 @@
 #pragma once
 #include <chrono>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "admin/admin_server.hpp"
 #include "cli/commands.hpp"
 #include "cli/main_call.hpp"
+#include "cli/serve_jobs.hpp"
 #include "config/load.hpp"
 #include "config/watch.hpp"
 #include "log/log_thread.hpp"
@@ -47,8 +49,15 @@ class serve {
 
   /// Loads the policy again; a bad one keeps the old. On the main thread.
   admin::reload_result reload(std::string_view why);
-  /// As above, from the admin thread: waits for the main one, at most until that ends.
+  /// From the admin thread: what `work` gives back on the main one; nothing where that ends first.
+  template <typename Result>
+  std::optional<Result> on_main(std::function<Result()> work);
+  /// As on_main, of an order about jobs.
+  template <typename Result>
+  std::expected<Result, admin::job_problem> order(
+      std::function<std::expected<Result, admin::job_problem>()> work);
   admin::reload_result reload_from_admin();
+  admin::callbacks admin_callbacks();
   admin::health health() const;
   admin::readiness readiness();
   void put_in_force(config::shared_policy policy);
@@ -58,10 +67,11 @@ class serve {
   proxy::asio::signal_set signals_{main_};
   proxy::steady_timer timer_{main_.get_executor()};
   proxy::steady_timer settle_{main_.get_executor()};
-  main_call<admin::reload_result> call_{main_};
+  main_call<bool> call_{main_};
   metrics::registry metrics_;
   std::unique_ptr<log::log_thread> log_;
   std::unique_ptr<proxy::server> server_;
+  std::unique_ptr<served_jobs> jobs_;
   std::unique_ptr<admin::admin_server> admin_;
   std::optional<config::file_watch> watch_;
   std::optional<proxy::descriptor> watch_descriptor_;

@@ -188,6 +188,11 @@ void add_policy(families& out, const registry& source) {
   out.add(metric::last_reload_ok, std::uint64_t{source.last_reload_ok() ? 1U : 0U});
 }
 
+void add_control(families& out, const registry& source) {
+  out.add(metric::control_denied, source.control_denied());
+  out.add(metric::phase_advances, source.phase_advances());
+}
+
 void add_budgets(families& out, const registry& source) {
   for (const budget_sample& sample : source.budgets()) {
     labels with{text("phase", sample.phase), text("rule", sample.rule)};
@@ -237,6 +242,7 @@ std::vector<prometheus::MetricFamily> collector::Collect() const {
   add_phase(out, *source_, no_phase);
   add_workers(out, *source_);
   add_policy(out, *source_);
+  add_control(out, *source_);
   add_budgets(out, *source_);
   add_log(out, *source_);
   add_process(out);

@@ -80,6 +80,13 @@ class registry {
   /// True until a reload fails, and again after the next that succeeds.
   bool last_reload_ok() const noexcept { return last_reload_ok_.load(std::memory_order_relaxed); }
 
+  /// Somebody asked for what he may not do.
+  void count_control_denied() noexcept { control_denied_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t control_denied() const noexcept { return control_denied_.load(std::memory_order_relaxed); }
+  /// A job went on to a later phase.
+  void count_phase_advance() noexcept { phase_advances_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t phase_advances() const noexcept { return phase_advances_.load(std::memory_order_relaxed); }
+
  private:
   std::vector<std::unique_ptr<worker_counters>> workers_;
   phase_slots phases_;
@@ -89,6 +96,8 @@ class registry {
   budget_source budgets_;
   std::array<std::atomic<std::uint64_t>, 2> reloads_{};
   std::atomic<bool> last_reload_ok_{true};
+  std::atomic<std::uint64_t> control_denied_{0};
+  std::atomic<std::uint64_t> phase_advances_{0};
 };
 
 }  // namespace exeat::metrics

@@ -34,6 +34,8 @@ enum class metric_type : std::uint8_t { counter, gauge, histogram };
   X(policy_rules,         "exeat_policy_rules",                      gauge,     "",                  "Rules in the policy in force.") \
   X(reloads,              "exeat_reloads_total",                     counter,   "result",            "Reloads since the start, by result: success or failure.") \
   X(last_reload_ok,       "exeat_last_reload_successful",            gauge,     "",                  "0 after a reload that failed: the policy before it is still in force. Else 1.") \
+  X(control_denied,       "exeat_control_denied_total",              counter,   "",                  "Attempts at what the caller may not do on the control socket or the admin listener: no operator, a wrong token, the advance secret of another job.") \
+  X(phase_advances,       "exeat_phase_advances_total",              counter,   "",                  "Times that a job went on to a later phase and sealed those before it.") \
   X(log_lines,            "exeat_log_lines_total",                   counter,   "sink",              "Log lines written.") \
   X(log_dropped,          "exeat_log_lines_dropped_total",           counter,   "sink",              "Log lines lost; the sink ring stands for lines lost before the log thread saw them.") \
   X(log_errors,           "exeat_log_errors_total",                  counter,   "sink",              "Writes, rotations and reopens of a log that failed.") \

@@ -1,0 +1,33 @@
+// Who a request comes from, and what that may do. Three credentials: an operator's (uid on the control
+// socket, or token), the reload token, and a job's advance secret.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "admin/routes.hpp"
+
+namespace exeat::admin {
+
+struct access {
+  bool is_operator = false;
+  bool may_reload = false;  ///< by the reload token alone; an operator may anyway
+  std::optional<std::string>
+      job;                    ///< the job whose advance secret came along; empty text: that of exeat.yaml
+  bool shown = false;         ///< some credential came along, right or wrong
+  bool is_phase_uid = false;  ///< on the control socket, but its uid stands for a phase
+  std::string by;             ///< "uid 0", "the operator token from 127.0.0.1:40000": for the log
+};
+
+/// Asks `callbacks.job_of_secret` where a bearer token is neither of the others.
+access access_of(const request& request, const caller& caller, const options& options,
+                 const callbacks& callbacks);
+
+/// "uid 1000" or the address.
+std::string describe(const caller& caller);
+
+/// As fast whatever the texts have in common; only their length shows.
+bool same_secret(std::string_view given, std::string_view secret) noexcept;
+
+}  // namespace exeat::admin
