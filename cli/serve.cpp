@@ -78,6 +78,16 @@ std::expected<void, std::string> serve::start() {
 
   auto policy = config::load_policy(settings);
   if (!policy) return std::unexpected(config::to_string(policy.error()));
+  // Before the first thread: it forks.
+  std::optional<std::string> finder_warning;
+  if (settings.log.process) {
+    if (auto finder = identity::process_finder::start(metrics_.workers())) {
+      finder_ = std::move(*finder);
+    } else {
+      finder_warning =
+          "log.process: the processes behind refused requests cannot be found: " + finder.error();
+    }
+  }
   if (auto ok = start_log(); !ok) return ok;
   auto jobs = served_jobs::open(settings, *log_, metrics_, main_);
   if (!jobs) return std::unexpected(std::move(jobs.error()));
@@ -88,6 +98,7 @@ std::expected<void, std::string> serve::start() {
   });
   if (!bound) return std::unexpected(std::move(bound.error()));
   server_ = std::move(*bound);
+  server_->set_finder(finder_.get());
   put_in_force(std::move(*policy));
   if (auto ok = start_admin(); !ok) return ok;
   if (auto ok = start_watch(); !ok) return ok;
@@ -109,6 +120,10 @@ std::expected<void, std::string> serve::start() {
     log_->post(log::level::warning, "descriptor-limit", *limit_warning);
   }
   if (!jobs_->trouble().empty()) facts.warnings.push_back(jobs_->trouble());
+  if (finder_warning) {
+    facts.warnings.push_back(*finder_warning);
+    log_->post(log::level::warning, "process-finder", *finder_warning);
+  }
   if (settings.insecure_policy_file) {
     facts.warnings.push_back("insecure_policy_file is set: whoever may write the policy file decides");
   }

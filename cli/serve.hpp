@@ -15,6 +15,7 @@
 #include "cli/serve_jobs.hpp"
 #include "config/load.hpp"
 #include "config/watch.hpp"
+#include "identity/process_finder.hpp"
 #include "log/log_thread.hpp"
 #include "metrics/registry.hpp"
 #include "proxy/asio.hpp"
@@ -70,6 +71,7 @@ class serve {
   main_call<bool> call_{main_};
   metrics::registry metrics_;
   std::unique_ptr<log::log_thread> log_;
+  std::unique_ptr<identity::process_finder> finder_;
   std::unique_ptr<proxy::server> server_;
   std::unique_ptr<served_jobs> jobs_;
   std::unique_ptr<admin::admin_server> admin_;

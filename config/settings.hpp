@@ -106,6 +106,7 @@ struct log_settings {
   std::optional<bool> standard_output;  ///< and to standard output; unset: where there is no other target
   bool to_standard_output() const { return standard_output.value_or(file.empty() && !syslog); }
   std::string blocked;  ///< refusals only, always JSON; empty: none
+  bool process = true;  ///< the process behind a refused local request stands in its line
   log_format format = log_format::automatic;
   std::uint64_t rotate_size = 64ULL << 20;  ///< octets, of each file; 0: never
   std::uint32_t rotate_keep = 5;            ///< rotated files kept beside each

@@ -226,6 +226,12 @@ std::vector<setting_row> make_rows() {
        }},
       path<EXEAT_AT(log.blocked)>("log.blocked", "Refusals go to this file besides; `exeat report` reads it.",
                                   none),
+      flag<EXEAT_AT(log.process)>(
+          "log.process",
+          "The line of a refused local request names the process behind it (executable, command line, "
+          "cgroup), "
+          "which a small helper process looks for, with the rights that this one had at its start. "
+          "`unavailable` where it may not look."),
       choice<EXEAT_AT(log.format), format_words>(
           "log.format", "`auto`: short text on standard output where that is a terminal, otherwise JSON."),
       size<EXEAT_AT(log.rotate_size), 64ULL << 10, 1ULL << 40, true>(

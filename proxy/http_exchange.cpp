@@ -41,6 +41,8 @@ task<bool> session::serve_http() {
   if (!decide(record, trouble)) {
     detail.reason = record.reason;
     detail.error = trouble;
+    // Each attempt at a credential costs a connection.
+    detail.close = detail.close || core::row_of(record.reason).status == 407;
   } else if (!worker_.settings().via.empty() && wire::via_names(head_.fields, worker_.settings().via)) {
     detail.reason = core::reason::own_listener;
     detail.error = "Via says that the request has been here before";

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -136,11 +137,9 @@ void listener::accept_ready() {
 
 void listener::admit(int fd, const void* address) {
   client_peer peer;
-  if (unix_) {
-    find_peer(fd, peer);
-  } else {
-    // Before anything else: the longer it takes, the likelier the client's socket is gone.
-    if (demands_.peer) find_peer(fd, *static_cast<const sockaddr_storage*>(address), peer);
+  // Before anything else: the longer it takes, the likelier the client's socket is gone.
+  find_peer(fd, peer);
+  if (!unix_) {
     peer.address = address_from(static_cast<const sockaddr*>(address));
     peer.port = port_from(*static_cast<const sockaddr_storage*>(address));
     prepare_tcp(fd);
@@ -259,9 +258,15 @@ void listener::begin(arriving client) {
                                            std::move(client.counted)));
 }
 
-void listener::find_peer(int fd, client_peer& peer) const noexcept {
+void listener::find_peer(int fd, client_peer& peer) noexcept {
+  if (unix_) {
+    timespec now{};
+    ::clock_gettime(CLOCK_BOOTTIME, &now);
+    peer.connected =
+        static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+  }
   if (demands_.peer) {
-    if (const auto found = identity::unix_peer(fd)) {
+    if (const auto found = unix_ ? identity::unix_peer(fd) : worker_.peers().find(fd)) {
       peer.local = *found;
     } else {
       peer.no_local = found.error();
@@ -270,22 +275,8 @@ void listener::find_peer(int fd, client_peer& peer) const noexcept {
   }
   ucred credentials{};
   socklen_t size = sizeof credentials;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0)
+  if (unix_ && ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0)
     peer.local = identity::local_peer{.uid = credentials.uid, .pid = credentials.pid};
-}
-
-void listener::find_peer(int fd, const sockaddr_storage& client, client_peer& peer) noexcept {
-  sockaddr_storage own{};
-  socklen_t size = sizeof own;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0) {
-    peer.no_local = "the connection has no address of ours";
-    return;
-  }
-  if (const auto found = worker_.find_peer(client, own)) {
-    peer.local = *found;
-  } else {
-    peer.no_local = found.error();
-  }
 }
 
 void listener::shed() noexcept {

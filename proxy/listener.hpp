@@ -59,9 +59,8 @@ class listener {
   void shake_hands(arriving client);
   void begin(arriving client);
   void failed(const arriving& client, const front_failure& why) noexcept;
-  /// Of a unix socket; of a TCP connection from this machine.
-  void find_peer(int fd, client_peer& peer) const noexcept;
-  void find_peer(int fd, const sockaddr_storage& client, client_peer& peer) noexcept;
+  /// Whoever made the socket at the other end, of a unix socket or as far as the listener asks.
+  void find_peer(int fd, client_peer& peer) noexcept;
   /// Out of descriptors: answers those who wait, one after the other, by the spare descriptor; then rests for
   /// a moment.
   void shed() noexcept;

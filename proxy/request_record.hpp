@@ -26,8 +26,9 @@ struct client_peer {
   std::uint16_t port = 0;
   /// Of a unix socket, and of a local TCP connection where the listener asks for it.
   std::optional<identity::local_peer> local;
-  std::string_view no_local;  ///< why it is not known; static text
-  bool proxy_header = false;  ///< `address` and `port` are those of a PROXY header
+  std::string_view no_local;    ///< why it is not known; static text
+  std::uint64_t connected = 0;  ///< of a unix socket: when it was accepted, nanoseconds of CLOCK_BOOTTIME
+  bool proxy_header = false;    ///< `address` and `port` are those of a PROXY header
   std::shared_ptr<const identity::certificate_names> certificate;
 
   client_key key() const noexcept {

@@ -42,6 +42,9 @@ class server {
   ~server();
 
   const std::vector<bound_listener>& listeners() const noexcept { return listeners_; }
+  /// Who looks for the processes behind refused requests, and what a canary sets off. Before start().
+  void set_finder(identity::process_finder* finder) noexcept { process_.finder = finder; }
+  void on_canary(std::function<void(const std::string& job)> call) { process_.on_canary = std::move(call); }
   /// A TCP endpoint of ours besides the listeners (the admin's): never a destination. Before start().
   void add_own_endpoint(const config::endpoint& endpoint);
 

@@ -240,7 +240,17 @@ task<void> session::refuse(request_record& record, refusal_detail detail) {
   event.hint = hint;
   event.bytes_up = detail.bytes_up;
   event.bytes_down = detail.bytes_down;
+  // While the client still waits: whoever has its answer may be gone before anybody looks.
+  const auto behind = co_await process_behind(detail.reason);
+  if (behind) {
+    event.process = behind->exe;
+    event.pid = behind->pid;
+    event.command = behind->command;
+    event.cgroup = behind->cgroup;
+    event.client_uid = behind->uid;
+  }
   worker_.record(record.slot, event);
+  if (detail.reason == core::reason::canary) lock_down(record);
 
   if (detail.reason == core::reason::credential_wrong) {
     // Whoever guesses waits for each answer.
@@ -251,13 +261,14 @@ task<void> session::refuse(request_record& record, refusal_detail detail) {
   const auto destination = detail.to ? core::to_string(*detail.to) : std::string();
   std::string answer;
   append_refusal(answer,
-                 {.reason = detail.reason,
+                 {.reason = allowlist::shown_to_client(detail.reason, record.rule),
                   .decision = record.id.view(),
                   .destination = destination,
                   .phase = record.placed ? std::string_view(record.phase_of().name) : std::string_view(),
                   .message = why.message,
                   .next = why.next,
                   .listener = listener_.address(),
+                  .tls = listener_.configured().tls.has_value(),
                   .wants_json = detail.wants_json,
                   .head_request = detail.head_only,
                   .close = detail.close,

@@ -65,6 +65,17 @@ class session final : public live_session {
 
   // session_identity.cpp
 
+  /// Who stands behind a refused local request, in words for the log.
+  struct process_words {
+    std::string exe, command, cgroup;
+    std::int32_t pid = 0;
+    std::uint32_t uid = 0;
+  };
+  /// Nothing for who is not local, for what is no refusal by policy, or where nobody asked for it.
+  task<std::optional<process_words>> process_behind(core::reason reason);
+  /// Seals the whole job, where the phase's canaries say so.
+  void lock_down(const request_record& record) const;
+
   /// Which phase of which job the request in head_ belongs to. False = refused, with the record's reason.
   bool identify(request_record& record, std::string& error);
   /// Asks the listener's sources of identity. False = refused.

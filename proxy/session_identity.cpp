@@ -88,6 +88,38 @@ bool session::identify(request_record& record, std::string& error) {
   return not_served(record, core::reason::phase_sealed, error);
 }
 
+task<std::optional<session::process_words>> session::process_behind(core::reason reason) {
+  std::optional<process_words> out;
+  if (!worker_.inquiry().is_on() || core::row_of(reason).kind != core::reason_kind::policy) co_return out;
+  auto local = peer_.local;
+  if (!local && peer_.address && !peer_.certificate && !peer_.proxy_header) {
+    // The listener does not ask for it; the client waits for our answer, so its socket is still there.
+    if (const auto found = worker_.peers().find(client_.native_handle())) local = *found;
+  }
+  if (!local) co_return out;
+  const auto answer = co_await worker_.inquiry().find(*local, peer_.connected);
+  out.emplace();
+  out->uid = local->uid;
+  if (answer && answer->outcome == identity::lookup_outcome::found) {
+    out->pid = answer->pid;
+    out->exe = answer->exe.view().empty() ? "unavailable" : std::string(answer->exe.view());
+    out->command = answer->cmdline.view();
+    out->cgroup = answer->cgroup.view();
+  } else {
+    out->exe = "unavailable";
+  }
+  if (out->cgroup.empty() && local->cgroup != 0) out->cgroup = "id:" + std::to_string(local->cgroup);
+  co_return out;
+}
+
+void session::lock_down(const request_record& record) const {
+  if (!record.placed || !record.job || record.phase_of().canary_action != allowlist::canary_action::lockdown)
+    return;
+  // Where anybody may use the listener, anybody could end the job.
+  if (listener_.is_enough() && peer_.address) return;
+  if (worker_.process().on_canary) worker_.process().on_canary(record.job->id());
+}
+
 bool session::sealed_since(request_record& record, std::string_view& error) const {
   const bool ended = worker_.jobs().find(record.job.get()) == nullptr;
   if (!ended && !record.is_sealed()) return false;

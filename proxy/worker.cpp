@@ -48,6 +48,7 @@ worker::worker(unsigned number, const process_state& process, metrics::worker_co
       process_(process),
       counters_(counters),
       jobs_(std::move(jobs)),
+      inquiry_(context_, process.finder, number),
       wheel_(context_),
       buffers_(block_size(process.settings)),
       leases_(*process.budget),
@@ -124,11 +125,6 @@ void worker::cut_sealed() {
       relay_.cut(t, core::reason::phase_sealed, cut_by_seal);
   });
   for (auto it = sessions_.begin(); it != sessions_.end();) (it++)->seal();
-}
-
-std::expected<identity::local_peer, std::string_view> worker::find_peer(
-    const sockaddr_storage& client, const sockaddr_storage& own) noexcept {
-  return peers_.find(client, own);
 }
 
 void worker::drain() {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +27,7 @@
 #include "proxy/live_session.hpp"
 #include "proxy/loaded_policy.hpp"
 #include "proxy/local_addresses.hpp"
+#include "proxy/process_inquiry.hpp"
 #include "proxy/relay.hpp"
 #include "proxy/resolver.hpp"
 #include "proxy/timer_wheel.hpp"
@@ -46,6 +48,9 @@ struct process_state {
   /// Path of the request by which health looks through a worker ("/-/probe/<random>"); known to this process
   /// only.
   std::string probe_path;
+  /// Locks a job down; on a worker's thread, must not block.
+  std::function<void(const std::string& job)> on_canary;
+  identity::process_finder* finder = nullptr;  ///< null: nobody looks for processes
   std::uint64_t id_seed = 0;
 };
 
@@ -85,9 +90,8 @@ class worker {
   const process_state& process() const noexcept { return process_; }
   const config::settings& settings() const noexcept { return process_.settings; }
   const job_table& jobs() const noexcept { return *jobs_; }
-  /// Who made the socket at the other end of a local TCP connection. The error is a clause, static text.
-  std::expected<identity::local_peer, std::string_view> find_peer(const sockaddr_storage& client,
-                                                                  const sockaddr_storage& own) noexcept;
+  identity::tcp_peer_lookup& peers() noexcept { return peers_; }
+  process_inquiry& inquiry() noexcept { return inquiry_; }
   timer_wheel& wheel() noexcept { return wheel_; }
   class relay& relay() noexcept { return relay_; }
   class resolver& resolver() noexcept { return resolver_; }
@@ -126,9 +130,10 @@ class worker {
   const process_state& process_;
   metrics::worker_counters& counters_;
   std::shared_ptr<const job_table> jobs_;
-  identity::tcp_peer_lookup peers_;
-  live_fronts fronts_;
   asio::io_context context_{1};
+  identity::tcp_peer_lookup peers_;
+  process_inquiry inquiry_;
+  live_fronts fronts_;
   timer_wheel wheel_;
   buffer_pool buffers_;
   connection_leases leases_;
