@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace exeat::proxy {
@@ -15,9 +16,17 @@ int read_some(BIO* bio, char* into, int size) noexcept {
   auto& socket = *static_cast<tls_socket*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
   if (size <= 0) return 0;
+  if (socket.allowance == 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
   for (;;) {
-    const auto n = ::recv(socket.fd, into, static_cast<std::size_t>(size), MSG_DONTWAIT);
-    if (n > 0) socket.received += static_cast<std::uint64_t>(n);
+    const auto most = std::min(static_cast<std::size_t>(size), socket.allowance);
+    const auto n = ::recv(socket.fd, into, most, MSG_DONTWAIT);
+    if (n > 0) {
+      socket.received += static_cast<std::uint64_t>(n);
+      socket.allowance -= static_cast<std::size_t>(n);
+    }
     if (n == 0) socket.ended = true;
     if (n >= 0) return static_cast<int>(n);
     if (errno == EINTR) continue;

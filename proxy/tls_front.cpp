@@ -72,6 +72,7 @@ void tls_connection::begin() noexcept {
 }
 
 void tls_connection::step() noexcept {
+  socket_.allowance = live_fronts::scratch_size;
   try {
     switch (state_) {
       case state::shaking_hands:

@@ -1,5 +1,6 @@
 // What goes through a front once the hands are shaken, and how it ends.
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include <atomic>
 #include <cstring>
@@ -148,6 +149,49 @@ TEST_CASE("a session that closes is noticed although the client is silent, or ha
   CHECK(orderly);
   c.client.close();
   CHECK(c.soon_empty());
+}
+
+TEST_CASE("many records at once with no octet in them leave others their turn") {
+  connected c;
+  auto* ssl = c.client.ssl.get();
+  SSL_set0_wbio(ssl, BIO_new(BIO_s_mem()));
+  for (int i = 0; i < 20'000; ++i) {
+    REQUIRE(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+    REQUIRE(SSL_do_handshake(ssl) == 1);
+  }
+  char* data = nullptr;
+  const auto size = BIO_get_mem_data(SSL_get_wbio(ssl), &data);
+  const std::string flood(data, static_cast<std::size_t>(size));
+  SSL_set0_wbio(ssl, BIO_new_socket(c.client.fd, BIO_NOCLOSE));
+
+  // All there before the worker has looked at any of it.
+  std::size_t sent = 0;
+  const auto unread = [&] {
+    int octets = 0;
+    ::ioctl(c.stage.server, FIONREAD, &octets);
+    return octets;
+  };
+  int before = 0;
+  int turns = 0;  // of another handler between two of the front's
+  std::promise<void> empty;
+  const std::function<void()> look = [&] {
+    const int now = unread();
+    if (now == 0) return empty.set_value();
+    if (now < before) ++turns;
+    asio::post(c.stage.worker.context, look);
+  };
+  c.stage.worker.on_thread([&] {
+    const auto n = ::send(c.client.fd, flood.data(), flood.size(), MSG_DONTWAIT);
+    if (n > 0) sent = static_cast<std::size_t>(n);
+    before = unread();
+    asio::post(c.stage.worker.context, look);
+  });
+  REQUIRE(before > static_cast<int>(live_fronts::scratch_size));
+  empty.get_future().get();
+  CHECK(turns > 0);
+  send_all(c.client.fd, std::string_view(flood).substr(sent));
+  REQUIRE(c.client.write("after all"));
+  CHECK(receive(c.plain, 9) == "after all");
 }
 
 TEST_CASE("a client that ends without close_notify is a reset to the session") {

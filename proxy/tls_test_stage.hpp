@@ -283,15 +283,17 @@ struct tls_client {
 struct front_stage {
   worker_stage worker;
   int client = -1;
+  int server = -1;  ///< the front's; to look at only
   std::future<std::expected<plain_side, front_failure>> result;
 
   explicit front_stage(std::shared_ptr<const tls_context> tls, std::chrono::milliseconds timeout = 20s) {
     const auto [c, s] = connected_pair();
     client = c;
+    server = s;
     auto promise = std::make_shared<std::promise<std::expected<plain_side, front_failure>>>();
     result = promise->get_future();
-    worker.on_thread([&, server = s] {
-      start_tls(worker.context, worker.wheel, std::move(tls), server, timeout, worker.fronts,
+    worker.on_thread([&, accepted = s] {
+      start_tls(worker.context, worker.wheel, std::move(tls), accepted, timeout, worker.fronts,
                 [promise](auto outcome) { promise->set_value(std::move(outcome)); });
     });
   }
