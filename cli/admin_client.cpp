@@ -173,7 +173,7 @@ std::expected<admin_reply, std::string> ask(const admin_address& at, const admin
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
       return std::unexpected("no answer within a minute: the process hangs, or is no exeat");
     if (got <= 0) {
-      parser.put_eof(failed);
+      if (parser.got_some()) parser.put_eof(failed);
       if (failed || !parser.is_done())
         return std::unexpected(
             sent ? "the process closed the connection without an answer: it is stopping, or is no exeat"

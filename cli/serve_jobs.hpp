@@ -57,6 +57,9 @@ class served_jobs {
   std::expected<void, admin::job_problem> close_job(const admin::job_order& order);
   std::expected<void, admin::job_problem> new_job(const admin::job_order& order);
 
+  /// Seals all of a job (empty: that of exeat.yaml) and ends what belongs to it, since `why`, a clause.
+  void lock_down(const std::string& id, std::string_view why);
+
   /// Any thread.
   admin::job_health health() const;
 

@@ -223,4 +223,15 @@ std::expected<void, job_problem> served_jobs::new_job(const admin::job_order& or
   return {};
 }
 
+void served_jobs::lock_down(const std::string& id, std::string_view why) {
+  const auto job = find(id);
+  if (!job || job->ended() != jobs::ending::none) return;
+  const auto done = book_.lock_down(id);
+  server_->enforce_seals(std::chrono::milliseconds{0});
+  publish();
+  log_.post(
+      log::level::error, "job-locked-down",
+      fmt::format("{} is sealed entirely: {}{}", name_of(id), why, done ? "" : "; " + done.error().text));
+}
+
 }  // namespace exeat::cli

@@ -1,15 +1,18 @@
 """Who may order what of a running process, and what stays of it: jobs, phases, reloads, restarts. What a seal does to
 traffic is in other files; here it is the control socket, the admin API and the subcommands."""
+import base64
 import json
 import os
 import signal
 import subprocess
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
-from harness.client import eventually
-from harness.proxy import BINARY, SANITIZER, clean_environment, policy_of, run_exeat
+from harness.client import Client, eventually
+from harness.origin import echo
+from harness.proxy import BINARY, SANITIZER, clean_environment, loopback, policy_of, run_exeat
 
 AGENT, MCP, NOBODY = 61002, 61003, 61004
 OPERATOR = "operator-token-0123456789"
@@ -189,6 +192,41 @@ def test_jobs_open_end_by_order_and_by_time(exeat, job):
         assert token not in everything
 
 
+def through(url, target):
+    """A connection that has asked for a tunnel by a URL of `job open`, and the status that it got."""
+    parts = urlsplit(url)
+    client = Client((parts.hostname, parts.port))
+    basic = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
+    client.send(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {basic}\r\n\r\n")
+    return client, client.answer(head_request=True).status
+
+
+def test_a_url_of_job_open_leads_into_its_phase_until_that_is_sealed(exeat, job, origin):
+    server = origin(echo)
+    target = f"origin.corp.example:{server.port}"
+    rule = {"host": "origin.corp.example", "ports": [server.port], "tls": "any"}
+    settings = {"more_listeners": [{"address": "127.0.0.1:0", "identity": [{"credential": {"jobs": True}}]}]} | job
+    proxy = exeat(policy_of(setup=[rule], addresses=[loopback()]), settings)
+    one, other = (json.loads(order(proxy, "job", "open", "--phases", "setup,agent", "--format", "json").stdout)
+                  for _ in range(2))
+    setup, agent = (phase["urls"][0] for phase in one["phases"])
+    assert setup.startswith(f"http://{one['job']}:") and setup != agent
+    tunnel, code = through(setup, target)
+    assert code == 200
+    tunnel.send(b"a")
+    assert tunnel.read_exactly(1) == b"a"
+    assert through(agent, target)[1] == 403
+    assert [phase["tunnels"] for phase in status(proxy, "--job", one["job"])[0]["phases"]] == [1, 0]
+
+    assert order(proxy, "phase", "advance", "--job", one["job"]).returncode == 0
+    assert tunnel.is_closed()
+    assert through(setup, target)[1] == 403
+    assert proxy.logged(reason="phase-sealed")
+    assert through(other["phases"][0]["urls"][0], target)[1] == 200
+    assert order(proxy, "job", "close", other["job"]).returncode == 0
+    assert through(other["phases"][0]["urls"][0], target)[1] in (403, 407)
+
+
 def test_open_prints_a_url_for_each_phase_and_refuses_what_nobody_could_use(exeat, job):
     proxy = exeat(policy_of(), with_job_listener(job))
     assert "has no phase agnet (did you mean agent?)" in order(proxy, "job", "open", "--phases", "setup,agnet").stderr
@@ -353,6 +391,49 @@ def test_a_wider_policy_waits_for_the_job_to_end(exeat, job):
     proxy.wait()
     proxy.start()
     assert held(proxy) == 0
+
+
+def test_what_is_held_back_is_refused_and_a_restart_changes_nothing(exeat, job, origin):
+    server = origin(echo)
+    target = f"origin.corp.example:{server.port}"
+    rule = {"host": "origin.corp.example", "ports": [server.port], "tls": "any"}
+    proxy = exeat(policy_of(addresses=[loopback()]), job)
+
+    def asked():
+        with proxy.client() as client:
+            return client.connect(target).status
+    assert asked() == 403
+    proxy.reload(policy_of(agent=[rule], addresses=[loopback()]))
+    assert held(proxy) == 1 and asked() == 403
+    proxy.signal(signal.SIGKILL)
+    proxy.wait()
+    proxy.start()
+    assert held(proxy) == 1 and asked() == 403
+    assert order(proxy, "job", "new").returncode == 0
+    assert asked() == 200
+
+
+def test_a_sealed_listener_stays_closed_over_a_restart(exeat, job, origin):
+    server = origin(echo)
+    target = f"origin.corp.example:{server.port}"
+    rule = {"host": "origin.corp.example", "ports": [server.port], "tls": "any"}
+    proxy = exeat(policy_of(setup=[rule], agent=[rule], addresses=[loopback()]), job)
+
+    def asked(phase):
+        try:
+            with proxy.client(phase) as client:
+                return client.connect(target).status
+        except (OSError, EOFError):
+            return None
+    assert asked("setup") == 200
+    assert order(proxy, "phase", "advance").returncode == 0
+    for _ in range(2):
+        assert asked("setup") in (None, 403) and asked("agent") == 200
+        proxy.signal(signal.SIGKILL)
+        proxy.wait()
+        proxy.start()
+    assert order(proxy, "job", "new").returncode == 0
+    assert eventually(lambda: asked("setup") == 200) and asked("agent") == 200
 
 
 def test_a_narrower_policy_ends_a_hold_and_a_sealed_phase_may_widen(exeat, job):
