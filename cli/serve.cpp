@@ -99,6 +99,9 @@ std::expected<void, std::string> serve::start() {
   if (!bound) return std::unexpected(std::move(bound.error()));
   server_ = std::move(*bound);
   server_->set_finder(finder_.get());
+  server_->on_canary([this](const std::string& job) {
+    proxy::asio::post(main_, [this, job] { jobs_->lock_down(job, "one of its canaries was asked for"); });
+  });
   put_in_force(std::move(*policy));
   if (auto ok = start_admin(); !ok) return ok;
   if (auto ok = start_watch(); !ok) return ok;

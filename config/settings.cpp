@@ -134,6 +134,29 @@ std::vector<error> validate(const settings& s) {
   return out;
 }
 
+namespace {
+
+// Where nobody proves a phase, anybody could seal the job with one request.
+void check_lockdown(const settings& s, const allowlist::policy& policy, std::vector<error>& out) {
+  for (const auto& phase : policy.source().phases) {
+    if (phase.canaries.empty() || phase.canary_action != allowlist::canary_action::lockdown) continue;
+    for (const auto& listener : s.listeners) {
+      const bool is_open = std::holds_alternative<tcp_endpoint>(listener.endpoint) &&
+                           listener.identity.size() == 1 &&
+                           listener.identity[0].kind == identity_check::source::listener;
+      if (!is_open || listener.phase != phase.name) continue;
+      out.push_back(
+          complaint(listener.where, to_string(listener.endpoint),
+                    fmt::format("the canaries of phase {} lock the job down, and anybody may be that "
+                                "phase here: let the listener ask for an `identity`, or let the "
+                                "canaries say `action: alert`",
+                                phase.name)));
+    }
+  }
+}
+
+}  // namespace
+
 std::vector<error> check_phases(const settings& s, const allowlist::policy& policy) {
   std::vector<error> out;
   std::vector<std::string_view> names;
@@ -166,6 +189,7 @@ std::vector<error> check_phases(const settings& s, const allowlist::policy& poli
     }
   }
   check_job_phases(s, policy, out);
+  check_lockdown(s, policy, out);
   return out;
 }
 
