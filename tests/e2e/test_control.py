@@ -264,6 +264,40 @@ def test_the_process_is_found_by_its_file_or_the_way_out_is_said(exeat, job, tmp
     assert dead.returncode == 2 and "not running" in dead.stderr
 
 
+# Canaries ------------------------------------------------------------------------------------------------------------
+
+TRAPPED = policy_of(phases={"agent": {"canary": {"action": "lockdown", "names": ["state.corp.example"]}}})
+
+
+def test_a_canary_seals_all_of_the_job_that_proved_itself(exeat, job):
+    settings = {"more_listeners": [{"unix": "agent.sock", "phase": "agent"},
+                                   {"address": "127.0.0.1:0", "identity": [{"credential": {"jobs": True}}]}]} | job
+    proxy = exeat(TRAPPED, settings)
+    opened = json.loads(order(proxy, "job", "open", "--phases", "agent", "--format", "json").stdout)
+    assert through(opened["phases"][0]["urls"][0], "state.corp.example:443")[1] == 403
+    assert proxy.logged(code="job-locked-down", level="error")["text"].startswith(f"job {opened['job']} ")
+    assert [(one["job"], one["ended"]) for one in status(proxy)] == [("", None), (opened["job"], "locked-down")]
+
+    with Client(str(proxy.folder / "agent.sock")) as client:
+        assert client.connect("state.corp.example:443").status == 403
+    assert eventually(lambda: status(proxy)[0]["ended"] == "locked-down")
+    proxy.signal(signal.SIGKILL)
+    proxy.wait()
+    proxy.start()
+    assert [one["ended"] for one in status(proxy)] == ["locked-down", "locked-down"]
+    assert order(proxy, "job", "new").returncode == 0
+    assert [one["ended"] for one in status(proxy)] == [None, "locked-down"]
+    assert order(proxy, "job", "close", opened["job"]).returncode == 0
+
+
+def test_a_canary_on_a_port_that_anybody_may_use_ends_no_job(exeat, job):
+    proxy = exeat(TRAPPED, job)
+    with proxy.client() as client:
+        assert client.connect("state.corp.example:443").status == 403
+    assert proxy.logged(reason="canary")
+    assert status(proxy)[0]["ended"] is None
+
+
 # Who may -------------------------------------------------------------------------------------------------------------
 
 ORDERS = (("job", "open", "--phases", "setup,agent"), ("job", "new"), ("job", "close", "j-x"), ("phase", "advance"),
