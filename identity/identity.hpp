@@ -68,6 +68,9 @@ struct job_lookup {
 std::expected<proven, refusal> judge(const config::listener& listener, const evidence& evidence,
                                      const job_lookup& jobs);
 
+/// The IPv4 address in an IPv4-mapped one, as a dual-stack listener shows its clients; any other as it is.
+core::ip_address unmapped(const core::ip_address& address) noexcept;
+
 /// What judge() will ask for, so that nobody gathers what nobody needs.
 struct demands {
   bool peer = false;

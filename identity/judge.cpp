@@ -183,17 +183,6 @@ verdict judge_certificate(const identity_check& check, const evidence& shown, co
   return found.result();
 }
 
-// An IPv4 client of a dual-stack socket is that IPv4 client.
-core::ip_address unmapped(const core::ip_address& address) {
-  const auto bytes = address.bytes();
-  if (address.is_v4()) return address;
-  const bool is_mapped = std::ranges::all_of(bytes.first(10), [](auto b) { return b == 0; }) &&
-                         bytes[10] == 0xff && bytes[11] == 0xff;
-  if (!is_mapped) return address;
-  return core::ip_address::v4((std::uint32_t{bytes[12]} << 24) | (std::uint32_t{bytes[13]} << 16) |
-                              (std::uint32_t{bytes[14]} << 8) | bytes[15]);
-}
-
 verdict judge_source(const identity_check& check, const evidence& shown) {
   if (!shown.address) return silent("source: a unix socket has no source address");
   const auto address = unmapped(*shown.address);
@@ -276,6 +265,16 @@ bool any_asks_for(const config::listener& listener, source kind) noexcept {
 }
 
 }  // namespace
+
+core::ip_address unmapped(const core::ip_address& address) noexcept {
+  const auto bytes = address.bytes();
+  if (address.is_v4()) return address;
+  const bool is_mapped = std::ranges::all_of(bytes.first(10), [](auto b) { return b == 0; }) &&
+                         bytes[10] == 0xff && bytes[11] == 0xff;
+  if (!is_mapped) return address;
+  return core::ip_address::v4((std::uint32_t{bytes[12]} << 24) | (std::uint32_t{bytes[13]} << 16) |
+                              (std::uint32_t{bytes[14]} << 8) | bytes[15]);
+}
 
 std::expected<proven, refusal> judge(const config::listener& listener, const evidence& evidence,
                                      const job_lookup& jobs, cgroup_lookup cgroup_of) {

@@ -175,7 +175,7 @@ std::optional<admission> listener::count_in(int fd, const client_peer& peer) {
 void listener::read_header(arriving client) {
   const auto& upstreams = upstreams_of(configured_);
   const bool may = client.peer.address && std::ranges::any_of(upstreams, [&](const core::cidr& prefix) {
-                     return prefix.contains(*client.peer.address);
+                     return prefix.contains(identity::unmapped(*client.peer.address));
                    });
   if (!may) {
     worker_.refused_connection(*this, client.peer, core::reason::bad_proxy_protocol,

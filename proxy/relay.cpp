@@ -42,6 +42,12 @@ std::string_view text_of_failure(side s) noexcept {
                            : std::string_view("the origin's connection failed");
 }
 
+// The plain side of a client's TLS sees EOF for an abort, too.
+template <typename Endpoint>
+bool is_cut(const Endpoint& source) noexcept {
+  return source.which == side::client && ended_abruptly(source.fd);
+}
+
 int new_epoll() {
   const int fd = ::epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0) throw std::system_error(errno, std::generic_category(), "epoll");
@@ -238,6 +244,10 @@ relay::pumped relay::out_of_budget(tunnel& t, side from, std::string_view& error
   char octet = 0;
   const auto n = ::recv(source.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
   if (n > 0) return pumped::exhausted;
+  if (n == 0 && is_cut(source)) {
+    error = text_of_failure(from);
+    return pumped::failed;
+  }
   if (n == 0) {
     t.ways_[index(from)].source_ended = true;
   } else if (would_block()) {
@@ -326,6 +336,9 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
       settle(t, from, most, n);
       if (n > 0) {
         way.pipe.filled += static_cast<std::uint32_t>(n);
+      } else if (n == 0 && is_cut(source)) {
+        error = text_of_failure(from);
+        return pumped::failed;
       } else if (n == 0) {
         way.source_ended = true;
       } else if (would_block()) {
@@ -345,6 +358,10 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
         source.readable = false;
         continue;
       }
+      error = text_of_failure(from);
+      return pumped::failed;
+    }
+    if (n == 0 && is_cut(source)) {
       error = text_of_failure(from);
       return pumped::failed;
     }

@@ -132,6 +132,7 @@ void worker::drain() {
     draining_ = true;
     for (auto& l : listeners_) l->stop();
     for (auto it = sessions_.begin(); it != sessions_.end();) (it++)->drain();
+    fronts_.drain();
   });
 }
 
