@@ -61,6 +61,7 @@ std::string differing_attributes(const rule& a, const rule& b) {
   note(x.max_names != y.max_names, "max_names");
   note(x.limits.upload != y.limits.upload, "upload_limit");
   note(x.limits.download != y.limits.download, "download_limit");
+  note(x.limits.requests != y.limits.requests, "request_limit");
   note(x.methods != y.methods, "methods");
   note(x.paths != y.paths, "paths");
   if (!a.bundle.empty() && !b.bundle.empty()) return out;

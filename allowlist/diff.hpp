@@ -74,7 +74,8 @@ struct phase_diff {
   std::string name;
   const phase* before = nullptr;  ///< null: added
   const phase* after = nullptr;   ///< null: removed
-  /// untrusted, mode, hints, ech, final, canary, canary.action, upload_limit, download_limit.
+  /// untrusted, mode, hints, ech, final, canary, canary.action, upload_limit, download_limit, request_limit,
+  /// time_limit.
   std::vector<term_change> facts;
   /// By kind, then by name.
   std::vector<reach_change> changes;
@@ -97,7 +98,7 @@ struct exception_change {
 
 struct policy_diff {
   std::vector<phase_diff> phases;  ///< those that differ, by name
-  /// upload_limit and download_limit of the job.
+  /// upload_limit, download_limit and request_limit of the job.
   std::vector<term_change> facts;
   /// Addresses to which a name may resolve, by `cidr` rules under `deny`, for all phases. `becomes_reachable`
   /// is an address that is refused no more. A line about IPv4 holds for the IPv6 addresses that spell them,

@@ -64,6 +64,7 @@ struct generator {
     if (of_wildcard && one_in(3)) out.max_names = 1 + below(2);
     if (one_in(4)) out.limits.upload = 1 + below(2);
     if (one_in(4)) out.limits.download = 1 + below(2);
+    if (one_in(4)) out.limits.requests = 1 + below(2);
     if (one_in(3)) out.methods = some({"GET", "POST"});
     if (one_in(3)) out.paths = some({"/", "/*", "/**", "/a", "/a/", "/a/*", "/a/**", "/a/b", "/*/b"});
     if (out == rule_terms{}) return nullptr;
@@ -249,6 +250,7 @@ std::map<std::string, direction> expected_terms(const answer& before, const answ
   expect_bound(out, "max_names", x.max_names, y.max_names);
   expect_bound(out, "upload_limit", x.limits.upload, y.limits.upload);
   expect_bound(out, "download_limit", x.limits.download, y.limits.download);
+  expect_bound(out, "request_limit", x.limits.requests, y.limits.requests);
   if (scheme == scheme::https) return out;
   const auto of_methods = [](const rule_terms& t) {
     auto held = t.methods.empty() ? std::set<std::string>{"", "GET", "POST"}

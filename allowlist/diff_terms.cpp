@@ -257,6 +257,11 @@ void compare_limits(const transfer_limits& before, const transfer_limits& after,
   };
   compare("upload_limit", before.upload, after.upload);
   compare("download_limit", before.download, after.download);
+  if (before.requests != after.requests) {
+    const auto text = [](const std::optional<std::uint64_t>& n) { return n ? std::to_string(*n) : "none"; };
+    out.push_back({"request_limit", text(before.requests), text(after.requests),
+                   direction_of_bound(before.requests, after.requests)});
+  }
 }
 
 std::vector<term_change> compare_terms(const governed& before, const governed& after, core::scheme scheme) {
@@ -304,6 +309,13 @@ std::vector<term_change> compare_phases(const phase& before, const phase& after)
   compare_values("final", before.final, after.final, direction::neutral, out);
   compare_canaries(before, after, out);
   compare_limits(before.limits, after.limits, out);
+  if (before.time_limit != after.time_limit) {
+    const auto text = [](const std::optional<std::chrono::milliseconds>& limit) {
+      return limit ? core::to_string(*limit) : "none";
+    };
+    out.push_back({"time_limit", text(before.time_limit), text(after.time_limit),
+                   direction_of_bound(before.time_limit, after.time_limit)});
+  }
   return out;
 }
 

@@ -200,6 +200,28 @@ TEST_CASE("diff: what holds for every phase") {
   CHECK(pair_of_policies(source, limited).found.widened_untrusted.empty());
 }
 
+TEST_CASE("diff: fewer requests and less time are narrower") {
+  const auto source = source_with({allow("a.com")});
+  auto limited = source;
+  limited.limits.requests = 1000;
+  limited.phases[0].limits.requests = 10;
+  limited.phases[0].time_limit = std::chrono::minutes(30);
+  auto tighter = limited;
+  tighter.phases[0].limits.requests = 9;
+  tighter.phases[0].time_limit = std::chrono::seconds(90);
+  const pair_of_policies came(source, limited);
+  CHECK(came.found.widened_untrusted.empty());
+  CHECK(came.found.facts == std::vector<term_change>{{"request_limit", "none", "1000", direction::narrower}});
+  CHECK(came.found.phases.at(0).facts ==
+        std::vector<term_change>{{"request_limit", "none", "10", direction::narrower},
+                                 {"time_limit", "none", "30m", direction::narrower}});
+  CHECK(pair_of_policies(limited, tighter).found.phases.at(0).facts ==
+        std::vector<term_change>{{"request_limit", "10", "9", direction::narrower},
+                                 {"time_limit", "30m", "90s", direction::narrower}});
+  CHECK(pair_of_policies(tighter, limited).found.widened_untrusted == notes{"agent"});
+  CHECK(pair_of_policies(limited, source).found.widened_untrusted == notes{"agent"});
+}
+
 TEST_CASE("diff: address exceptions by what they except") {
   const auto with = [](std::vector<address_exception> entries) {
     auto out = source_with({});

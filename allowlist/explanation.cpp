@@ -121,12 +121,17 @@ std::string near_name(const refused& refused) {
 }
 
 // "`upload_limit` is 20MiB for agent/x.com:443 (policy.yaml:9) and 1GiB for the phase", of those there are.
-std::string limits_text(const refused& refused, bool up) {
-  const auto of = [&](const transfer_limits& l) { return up ? l.upload : l.download; };
+std::string limits_text(const refused& refused) {
+  const bool counts = refused.reason == core::reason::request_limit;
+  const auto of = [&](const transfer_limits& l) {
+    if (counts) return l.requests;
+    return refused.reason == core::reason::upload_limit ? l.upload : l.download;
+  };
   std::string out;
   const auto note = [&](const transfer_limits& limits, std::string_view whose) {
     if (!of(limits)) return;
-    out += fmt::format("{}{} for {}", out.empty() ? "" : " and ", core::size_to_string(*of(limits)), whose);
+    const auto text = counts ? std::to_string(*of(limits)) : core::size_to_string(*of(limits));
+    out += fmt::format("{}{} for {}", out.empty() ? "" : " and ", text, whose);
   };
   if (refused.governing != nullptr && refused.governing->terms)
     note(refused.governing->terms->limits, cited(*refused.governing));
@@ -135,7 +140,16 @@ std::string limits_text(const refused& refused, bool up) {
     note(refused.policy->source().limits, "the job");
   }
   if (out.empty()) return {};
-  return fmt::format("`{}` is {}.", up ? "upload_limit" : "download_limit", out);
+  const auto key = counts                                         ? "request_limit"
+                   : refused.reason == core::reason::upload_limit ? "upload_limit"
+                                                                  : "download_limit";
+  return fmt::format("`{}` is {}.", key, out);
+}
+
+std::string time_limit_text(const refused& refused) {
+  const auto* phase = phase_in(refused);
+  if (phase == nullptr || !phase->time_limit) return {};
+  return fmt::format("`time_limit` is {} for phase `{}`.", core::to_string(*phase->time_limit), phase->name);
 }
 
 std::string terms_text(const rule& rule, core::reason reason) {
@@ -194,7 +208,10 @@ std::string particulars(const refused& refused) {
       return rule == nullptr || !rule->terms ? "" : terms_text(*rule, refused.reason);
     case reason::upload_limit:
     case reason::download_limit:
-      return limits_text(refused, refused.reason == reason::upload_limit);
+    case reason::request_limit:
+      return limits_text(refused);
+    case reason::time_limit:
+      return time_limit_text(refused);
     default:
       return {};
   }

@@ -150,6 +150,29 @@ TEST_CASE("full: near misses are told") {
   CHECK(has(asked(trusted, to("y.com", 22)).client(), "tls: any   # SSH is not TLS"));
 }
 
+TEST_CASE("full: what is used up is told with its number") {
+  auto source = example();
+  source.phases[0].limits.requests = 100;
+  source.phases[0].time_limit = std::chrono::minutes(90);
+  source.phases[0].allow[1].terms =
+      std::make_shared<const rule_terms>(rule_terms{.limits = {.upload = {}, .download = {}, .requests = 5}});
+  source.limits.requests = 1000;
+  const auto p = compile(std::move(source)).value();
+  const auto y = to("y.com");
+  refused r{.policy = &p,
+            .phase = trusted,
+            .to = &y,
+            .reason = reason::request_limit,
+            .governing = ask(p, y).governing,
+            .decision = "0123456789ABC"};
+  CHECK(has(
+      explain_to_client(r).message,
+      "`request_limit` is 5 for `y.com` (policy.yaml:5) and 100 for phase `setup` and 1000 for the job."));
+  CHECK(has(hint_for_log(r), "`request_limit` is 5"));
+  r.reason = reason::time_limit;
+  CHECK(has(explain_to_client(r).message, "`time_limit` is 90m for phase `setup`."));
+}
+
 TEST_CASE("no level names rules of other phases") {
   for (const phase_id phase : {trusted, terse}) {
     CHECK_FALSE(has(asked(phase, to("a.secret.other.org")).client(), "(policy.yaml"));

@@ -57,10 +57,11 @@ class port_set {
 enum class tls_mode : std::uint8_t { require, any };
 enum class ech_mode : std::uint8_t { refuse, allow };
 
-/// Octets per job; empty: no limit.
+/// What may pass per job; empty: no limit.
 struct transfer_limits {
-  std::optional<std::uint64_t> upload;    ///< client to origin
-  std::optional<std::uint64_t> download;  ///< origin to client
+  std::optional<std::uint64_t> upload;    ///< octets, client to origin
+  std::optional<std::uint64_t> download;  ///< octets, origin to client
+  std::optional<std::uint64_t> requests;  ///< tunnels, and requests of plain HTTP
   friend bool operator==(const transfer_limits&, const transfer_limits&) = default;
 };
 
@@ -141,6 +142,8 @@ struct phase {
   std::optional<ech_mode> ech;
   /// Over all rules of the phase.
   transfer_limits limits;
+  /// From the first request of a job that it lets through; at least a second.
+  std::optional<std::chrono::milliseconds> time_limit;
   /// No included file may add rules to it.
   bool final = false;
   std::vector<canary> canaries;

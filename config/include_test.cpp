@@ -1,6 +1,7 @@
 // Bundles by `use`, the terms of rules, and what a policy includes.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -144,7 +145,37 @@ TEST_CASE("limits of phase and job") {
   const auto& source = (*policy)->source();
   CHECK(source.limits.upload == 1U << 30);
   CHECK_FALSE(source.limits.download);
-  CHECK(source.phases[0].limits == allowlist::transfer_limits{.upload = 7, .download = 2'000'000});
+  CHECK(source.phases[0].limits ==
+        allowlist::transfer_limits{.upload = 7, .download = 2'000'000, .requests = {}});
+
+  const auto requests = config::parse_policy(
+      "version: 1\nrequest_limit: 1000000000000\nphases:\n"
+      "  agent: {request_limit: 7, time_limit: 90m, allow: [{host: a.example, request_limit: 1}, {use: "
+      "openai, "
+      "accept_risk: model, request_limit: 2}]}\n",
+      "p");
+  REQUIRE(requests);
+  const auto& counted = (*requests)->source();
+  CHECK(counted.limits.requests == 1'000'000'000'000);
+  CHECK(counted.phases[0].limits.requests == 7);
+  CHECK(counted.phases[0].time_limit == std::chrono::minutes(90));
+  for (const auto& rule : counted.phases[0].allow)
+    CHECK(rule.terms->limits.requests == (rule.bundle.empty() ? 1 : 2));
+  const auto wrong = [](std::string_view keys) {
+    return first_error("version: 1\nphases:\n  agent: {" + std::string(keys) + "}\n");
+  };
+  for (const auto* value : {"0", "-1", "1MB", "1000000000001", "1.5", "none", "[1]", "''"}) {
+    CAPTURE(value);
+    CHECK(wrong("request_limit: "s + value)
+              .contains("`request_limit`: expected a number from 1 to 1000000000000"));
+  }
+  for (const auto* value : {"0", "30", "999ms", "366d", "never", "[1s]"}) {
+    CAPTURE(value);
+    CHECK(wrong("time_limit: "s + value).contains("`time_limit`: expected a duration"));
+  }
+  CHECK(first_error("version: 1\ntime_limit: 5m\nphases: {agent: {}}\n")
+            .contains("belongs into a phase: phases.NAME.time_limit"));
+  CHECK(rule_error("{host: a.example, time_limit: 5m}").contains("unknown key"));
 }
 
 TEST_CASE("an included file adds rules, denies and tests") {
@@ -174,7 +205,7 @@ TEST_CASE("an included file may hold nothing else") {
   const auto refused = "belongs to the base policy"s;
   CHECK(added("version: 1\n").empty());
   for (const auto* key : {"mode: audit", "untrusted: false", "hints: full", "ech: allow", "upload_limit: 5",
-                          "final: true", "canary: [a.example]"}) {
+                          "final: true", "canary: [a.example]", "request_limit: 5", "time_limit: 5m"}) {
     CAPTURE(key);
     CHECK(added("version: 1\nphases:\n  agent: {"s + key + "}\n").find(refused) != std::string::npos);
   }

@@ -130,6 +130,15 @@ constexpr key_row<allowlist::phase> phase_table[]{
      [](allowlist::phase& p, const node& v, error_list& e) { read_limit(p.limits.upload, v, e); }},
     {"download_limit", schema::limit, "size", "no limit", "The same for what it receives.",
      [](allowlist::phase& p, const node& v, error_list& e) { read_limit(p.limits.download, v, e); }},
+    {"request_limit", schema::count, "number", "no limit",
+     "As of a rule, over all requests of the phase. The rule's limit holds besides.",
+     [](allowlist::phase& p, const node& v, error_list& e) { read_request_limit(p.limits.requests, v, e); }},
+    {"time_limit", schema::duration, "duration", "no limit",
+     "How long a job may use the phase, from the first request that is let through on. Then new requests are "
+     "refused, and what is under way is cut.",
+     [](allowlist::phase& p, const node& v, error_list& e) {
+       p.time_limit = read_duration(v, std::chrono::seconds(1), std::chrono::days(365), false, e);
+     }},
     {"canary", canary_schema, "list of host names, or map", "none",
      "Host names that no honest process of the phase asks for, 64 at most, to be planted where only somebody "
      "who searches finds them (`exeat canary` makes some). A request for one is refused on any port, also in "
@@ -155,13 +164,15 @@ constexpr key_row<allowlist::phase> included_phase_table[]{
 constexpr std::string_view base_only =
     "belongs to the base policy: an included file may hold only `allow` rules, `deny` and `tests`";
 constexpr refused_key not_in_included_phase[]{
-    {"untrusted", base_only},    {"mode", base_only},           {"hints", base_only}, {"ech", base_only},
-    {"upload_limit", base_only}, {"download_limit", base_only}, {"final", base_only}, {"canary", base_only},
+    {"untrusted", base_only},     {"mode", base_only},           {"hints", base_only}, {"ech", base_only},
+    {"upload_limit", base_only},  {"download_limit", base_only}, {"final", base_only}, {"canary", base_only},
+    {"request_limit", base_only}, {"time_limit", base_only},
 };
 constexpr refused_key not_in_included[]{
     {"addresses", base_only},
     {"upload_limit", base_only},
     {"download_limit", base_only},
+    {"request_limit", base_only},
     {"include", "an included file includes nothing: name the file in the base policy"},
 };
 constexpr refused_key not_in_policy[]{
@@ -169,6 +180,7 @@ constexpr refused_key not_in_policy[]{
     {"mode", "belongs into a phase: phases.NAME.mode"},
     {"use", "belongs into a phase: phases.NAME.allow"},
     {"canary", "belongs into a phase: phases.NAME.canary"},
+    {"time_limit", "belongs into a phase: phases.NAME.time_limit"},
 };
 
 void read_test_url(test_draft& into, const node& value, error_list& errors) {
@@ -291,6 +303,11 @@ constexpr key_row<allowlist::policy_source> policy_table[]{
      [](allowlist::policy_source& s, const node& v, error_list& e) { read_limit(s.limits.upload, v, e); }},
     {"download_limit", schema::limit, "size", "no limit", "The same for what the job receives.",
      [](allowlist::policy_source& s, const node& v, error_list& e) { read_limit(s.limits.download, v, e); }},
+    {"request_limit", schema::count, "number", "no limit",
+     "As of a rule, over all requests of a job. Those of rule and phase hold besides.",
+     [](allowlist::policy_source& s, const node& v, error_list& e) {
+       read_request_limit(s.limits.requests, v, e);
+     }},
 };
 
 constexpr key_row<allowlist::policy_source> included_table[]{

@@ -84,6 +84,7 @@ void add_notes(flow_map& out, const allowlist::rule& rule, std::string_view reas
 void add_limits(flow_map& out, const allowlist::transfer_limits& limits) {
   out.add_size("upload_limit", limits.upload);
   out.add_size("download_limit", limits.download);
+  if (limits.requests) out.add("request_limit", std::to_string(*limits.requests));
 }
 
 void add_terms(flow_map& out, const allowlist::rule_terms& terms) {
@@ -127,6 +128,13 @@ void print_rules(std::string& out, std::string_view key, std::string_view indent
   }
 }
 
+void print_limits(std::string& out, std::string_view indent, const allowlist::transfer_limits& limits) {
+  if (limits.upload) out += fmt::format("{}upload_limit: {}\n", indent, core::size_to_string(*limits.upload));
+  if (limits.download)
+    out += fmt::format("{}download_limit: {}\n", indent, core::size_to_string(*limits.download));
+  if (limits.requests) out += fmt::format("{}request_limit: {}\n", indent, *limits.requests);
+}
+
 void print_phase(std::string& out, const allowlist::phase& phase) {
   out += fmt::format("  {}:\n", phase.name);
   if (!phase.untrusted) out += "    untrusted: false\n";
@@ -135,10 +143,8 @@ void print_phase(std::string& out, const allowlist::phase& phase) {
     out += fmt::format("    hints: {}\n", *phase.hints == allowlist::hint_level::full ? "full" : "code");
   if (phase.ech)
     out += fmt::format("    ech: {}\n", *phase.ech == allowlist::ech_mode::allow ? "allow" : "refuse");
-  if (phase.limits.upload)
-    out += fmt::format("    upload_limit: {}\n", core::size_to_string(*phase.limits.upload));
-  if (phase.limits.download)
-    out += fmt::format("    download_limit: {}\n", core::size_to_string(*phase.limits.download));
+  print_limits(out, "    ", phase.limits);
+  if (phase.time_limit) out += fmt::format("    time_limit: {}\n", core::to_string(*phase.time_limit));
   if (phase.final) out += "    final: true\n";
   if (!phase.canaries.empty()) {
     flow_map canary;
@@ -227,10 +233,7 @@ std::string print_rule(const allowlist::rule& rule, bool deny) {
 
 std::string print_policy(const allowlist::policy_source& source) {
   std::string out = "version: 1\n";
-  if (source.limits.upload)
-    out += fmt::format("upload_limit: {}\n", core::size_to_string(*source.limits.upload));
-  if (source.limits.download)
-    out += fmt::format("download_limit: {}\n", core::size_to_string(*source.limits.download));
+  print_limits(out, "", source.limits);
   out += "phases:\n";
   for (const auto& phase : source.phases) print_phase(out, phase);
   if (!source.deny.empty()) print_rules(out, "deny", "", source.deny, true);

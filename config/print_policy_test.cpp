@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ class author {
     std::string out = "version: 1\n";
     if (chance(4)) out += "upload_limit: " + size() + "\n";
     if (chance(4)) out += "download_limit: " + size() + "\n";
+    if (chance(4)) out += fmt::format("request_limit: {}\n", 1 + below(1000));
     out += "phases:\n";
     for (const auto* name : {"setup", "agent", "mcp-x"}) {
       out += fmt::format("  {}:\n", name);
@@ -39,6 +41,8 @@ class author {
       if (chance(3)) out += fmt::format("    hints: {}\n", chance(2) ? "full" : "code");
       if (chance(3)) out += fmt::format("    ech: {}\n", chance(2) ? "allow" : "refuse");
       if (chance(4)) out += "    upload_limit: " + size() + "\n";
+      if (chance(4)) out += fmt::format("    request_limit: {}\n", 1 + below(1000));
+      if (chance(4)) out += fmt::format("    time_limit: {}{}\n", 1 + below(99), chance(2) ? "s" : "h");
       if (chance(6)) out += "    final: true\n";
       if (chance(4)) out += "    canary: [vault-1.example, tokens-2.example]\n";
       if (chance(4) && !out.ends_with("example]\n"))
@@ -110,6 +114,7 @@ class author {
     if (chance(5)) out += ", resolve_in: [192.0.2.0/24, '2001:db8::/32']";
     if (chance(4)) out += ", upload_limit: " + size();
     if (chance(4)) out += ", download_limit: " + size();
+    if (chance(4)) out += fmt::format(", request_limit: {}", 1 + below(1000));
     if (chance(5)) out += ", expires: 2031-01-31";
     return out + note("reason") + note("owner") + note("ticket") + note("accept_risk") + "}";
   }
@@ -148,6 +153,9 @@ void check_same(const allowlist::policy_source& a, const allowlist::policy_sourc
     const auto& y = b.phases[i];
     CHECK(std::tie(x.name, x.untrusted, x.mode, x.hints, x.ech, x.limits, x.final) ==
           std::tie(y.name, y.untrusted, y.mode, y.hints, y.ech, y.limits, y.final));
+    CHECK(x.time_limit == y.time_limit);
+    CHECK(x.canary_action == y.canary_action);
+    CHECK(std::ranges::equal(x.canaries, y.canaries, {}, &allowlist::canary::name, &allowlist::canary::name));
     check_same(x.allow, y.allow);
   }
   check_same(a.deny, b.deny);

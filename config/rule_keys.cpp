@@ -195,6 +195,10 @@ constexpr key_row<rule_draft> allow_table[]{
      [](rule_draft& d, const node& v, error_list& e) { read_limit(d.terms.limits.upload, v, e); }},
     {"download_limit", schema::limit, "size", "no limit", download_limit_doc,
      [](rule_draft& d, const node& v, error_list& e) { read_limit(d.terms.limits.download, v, e); }},
+    {"request_limit", schema::count, "number", "no limit",
+     "At most this many requests (tunnels, and requests of plain HTTP) by this rule, per job. Counted when "
+     "they are let through, before a name is looked up.",
+     [](rule_draft& d, const node& v, error_list& e) { read_request_limit(d.terms.limits.requests, v, e); }},
     {"reason", schema::text, "text", note_fallback, "Why the rule is there.",
      text_of_rule<&allowlist::rule::reason>},
     {"owner", schema::text, "text", note_fallback, "Who answers for it.",
@@ -229,6 +233,8 @@ constexpr key_row<use_draft> use_table[]{
      [](use_draft& d, const node& v, error_list& e) { read_limit(d.limits.upload, v, e); }},
     {"download_limit", schema::limit, "size", "no limit", "As of a rule, for each host of the bundle.",
      [](use_draft& d, const node& v, error_list& e) { read_limit(d.limits.download, v, e); }},
+    {"request_limit", schema::count, "number", "no limit", "As of a rule, for each host of the bundle.",
+     [](use_draft& d, const node& v, error_list& e) { read_request_limit(d.limits.requests, v, e); }},
 };
 
 constexpr key_row<rule_draft> deny_table[]{
@@ -268,6 +274,10 @@ std::span<const key_row<rule_draft>> deny_rows() noexcept {
 void read_limit(std::optional<std::uint64_t>& into, const node& value, error_list& errors) {
   constexpr std::uint64_t most = std::uint64_t{1} << 62;
   into = read_size(value, 1, most, false, errors);
+}
+void read_request_limit(std::optional<std::uint64_t>& into, const node& value, error_list& errors) {
+  constexpr std::uint64_t most = 1'000'000'000'000;
+  into = read_count(value, 1, most, errors);
 }
 
 }  // namespace exeat::config

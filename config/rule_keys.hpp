@@ -50,10 +50,13 @@ std::vector<allowlist::rule> read_rules(const yaml::node& list, rule_list kind, 
 
 /// Reads `upload_limit` or `download_limit`.
 void read_limit(std::optional<std::uint64_t>& into, const yaml::node& value, yaml::error_list& errors);
+/// `request_limit`: a number, at least 1.
+void read_request_limit(std::optional<std::uint64_t>& into, const yaml::node& value,
+                        yaml::error_list& errors);
 
 inline constexpr std::string_view upload_limit_doc =
     "Octets from client to origin, per job: `20MiB`. What is used up refuses with `upload-limit`; a live "
-    "tunnel is cut. Until jobs can be told apart the process is one; a reload keeps what is used. `audit` "
+    "tunnel is cut. Where no job is declared, the process is one; a reload keeps what is used. `audit` "
     "counts and cuts nothing.";
 inline constexpr std::string_view download_limit_doc =
     "Octets from origin to client, per job, as `upload_limit`.";

@@ -45,6 +45,8 @@ constexpr definition definitions[]{
      R"({"anyOf":[{"$ref":"#/$defs/port"},{"type":"array","items":{"$ref":"#/$defs/port"},"minItems":1},{"const":"any"}]})"},
     {"limit",
      R"({"anyOf":[{"type":"integer","minimum":1,"maximum":4611686018427387904},{"type":"string","pattern":"^[0-9]+(kB|MB|GB|KiB|MiB|GiB)?$"}]})"},
+    {"count",
+     R"({"anyOf":[{"type":"integer","minimum":1,"maximum":1000000000000},{"type":"string","pattern":"^[0-9]+$"}]})"},
     {"method", R"({"type":"string","pattern":"^[A-Z-]+$","maxLength":32,"not":{"const":"CONNECT"}})"},
     {"path_pattern", R"({"type":"string","pattern":"^/[\\u0021-\\u007e]*$","maxLength":1000})"},
     {"duration", R"({"type":"string","pattern":"^[0-9]+(ms|s|m|h|d)$"})"},

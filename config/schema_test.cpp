@@ -50,7 +50,8 @@ TEST_CASE("every key has a schema") {
 
 TEST_CASE("what belongs to the base policy is in no schema of an included file") {
   const auto included = policy_include_schema();
-  for (const auto* key : {"addresses", "include", "mode", "hints", "untrusted", "final", "canary"})
+  for (const auto* key :
+       {"addresses", "include", "mode", "hints", "untrusted", "final", "canary", "time_limit"})
     CHECK_FALSE(included.contains('"' + std::string(key) + "\":"));
   CHECK(included.contains(R"("const": "require")"));
   CHECK(included.contains(R"("const": "refuse")"));

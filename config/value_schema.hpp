@@ -59,6 +59,8 @@ inline constexpr value_schema ports{.json = R"({"$ref":"#/$defs/ports"})"};
 inline constexpr value_schema date{
     .json =
         R"({"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$","format":"date"})"};
+inline constexpr value_schema count{.json = R"({"$ref":"#/$defs/count"})"};
+inline constexpr value_schema duration{.json = R"({"$ref":"#/$defs/duration"})"};
 inline constexpr value_schema limit{.json = R"({"$ref":"#/$defs/limit"})"};
 }  // namespace schema
 

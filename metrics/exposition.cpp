@@ -196,7 +196,14 @@ void add_control(families& out, const registry& source) {
 void add_budgets(families& out, const registry& source) {
   for (const budget_sample& sample : source.budgets()) {
     labels with{text("phase", sample.phase), text("rule", sample.rule)};
-    if (sample.kind == budget_kind::names) {
+    if (sample.kind == budget_kind::requests) {
+      out.add(metric::budget_requests, sample.used, with);
+      out.add(metric::budget_requests_limit, sample.limit, with);
+    } else if (sample.kind == budget_kind::time) {
+      const labels phase{text("phase", sample.phase)};
+      out.add(metric::budget_time, 1e-3 * static_cast<double>(sample.used), phase);
+      out.add(metric::budget_time_limit, 1e-3 * static_cast<double>(sample.limit), phase);
+    } else if (sample.kind == budget_kind::names) {
       out.add(metric::budget_names, sample.used, with);
       out.add(metric::budget_names_limit, sample.limit, with);
     } else {

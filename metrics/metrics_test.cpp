@@ -129,7 +129,9 @@ TEST_CASE("limits of job, phase and rule, as far as they are used") {
         {.kind = budget_kind::upload, .phase = {}, .rule = {}, .used = 5, .limit = 100},
         {.kind = budget_kind::download, .phase = "agent", .rule = {}, .used = 6, .limit = 200},
         {.kind = budget_kind::upload, .phase = "agent", .rule = "agent/a:443", .used = 7, .limit = 300},
-        {.kind = budget_kind::names, .phase = "agent", .rule = "agent/*.a:443", .used = 2, .limit = 8}};
+        {.kind = budget_kind::names, .phase = "agent", .rule = "agent/*.a:443", .used = 2, .limit = 8},
+        {.kind = budget_kind::requests, .phase = "agent", .rule = {}, .used = 3, .limit = 9},
+        {.kind = budget_kind::time, .phase = "agent", .rule = {}, .used = 1500, .limit = 60'000}};
   });
   const std::string text = expose(all);
   CHECK(has_line(text, R"(exeat_budget_used_bytes{phase="",rule="",direction="up"} 5)"));
@@ -137,6 +139,10 @@ TEST_CASE("limits of job, phase and rule, as far as they are used") {
   CHECK(has_line(text, R"(exeat_budget_used_bytes{phase="agent",rule="",direction="down"} 6)"));
   CHECK(has_line(text, R"(exeat_budget_limit_bytes{phase="agent",rule="agent/a:443",direction="up"} 300)"));
   CHECK(has_line(text, R"(exeat_budget_names{phase="agent",rule="agent/*.a:443"} 2)"));
+  CHECK(has_line(text, R"(exeat_budget_requests{phase="agent",rule=""} 3)"));
+  CHECK(has_line(text, R"(exeat_budget_requests_limit{phase="agent",rule=""} 9)"));
+  CHECK(has_line(text, R"(exeat_budget_time_seconds{phase="agent"} 1.5)"));
+  CHECK(has_line(text, R"(exeat_budget_time_limit_seconds{phase="agent"} 60)"));
   CHECK(has_line(text, R"(exeat_budget_names_limit{phase="agent",rule="agent/*.a:443"} 8)"));
 }
 

@@ -39,7 +39,13 @@ struct policy_info {
 };
 
 /// What a limit of the policy is on.
-enum class budget_kind : std::uint8_t { upload, download, names };
+enum class budget_kind : std::uint8_t {
+  upload,    ///< octets
+  download,  ///< octets
+  names,
+  requests,
+  time,  ///< milliseconds
+};
 
 /// How far one limit of the policy has been used; of the job where `phase` is empty, of the phase where
 /// `rule` is.

@@ -28,6 +28,10 @@ enum class metric_type : std::uint8_t { counter, gauge, histogram };
   X(budget_limit,         "exeat_budget_limit_bytes",                gauge,     "phase, rule, direction", "The limit itself.") \
   X(budget_names,         "exeat_budget_names",                      gauge,     "phase, rule",       "Distinct names that a wildcard with `max_names` has been used for.") \
   X(budget_names_limit,   "exeat_budget_names_limit",                gauge,     "phase, rule",       "Its `max_names`.") \
+  X(budget_requests,      "exeat_budget_requests",                   gauge,     "phase, rule",       "Requests that count against a `request_limit`; labels as of exeat_budget_used_bytes.") \
+  X(budget_requests_limit, "exeat_budget_requests_limit",            gauge,     "phase, rule",       "The limit itself.") \
+  X(budget_time,          "exeat_budget_time_seconds",               gauge,     "phase",             "Time since the phase let its first request through, where it has a `time_limit`; 0 before.") \
+  X(budget_time_limit,    "exeat_budget_time_limit_seconds",         gauge,     "phase",             "Its `time_limit`.") \
   X(limit_hits,           "exeat_limit_hits_total",                  counter,   "reason",            "Limits and deadlines that struck.") \
   X(policy_loaded,        "exeat_policy_loaded_timestamp_seconds",   gauge,     "",                  "When the policy in force was loaded.") \
   X(policy_info,          "exeat_policy_info",                       gauge,     "digest",            "Always 1; the label is the digest of the policy in force.") \

@@ -32,6 +32,16 @@ std::shared_ptr<byte_budget> budget_book::octets(std::string_view scope, way way
   return entry(octets_[static_cast<std::size_t>(way)], scope);
 }
 
+std::shared_ptr<byte_budget> budget_book::requests(std::string_view scope) {
+  const std::scoped_lock lock(mutex_);
+  return entry(requests_, scope);
+}
+
+std::shared_ptr<phase_clock> budget_book::clock(std::string_view phase) {
+  const std::scoped_lock lock(mutex_);
+  return entry(clocks_, phase);
+}
+
 std::shared_ptr<name_budget> budget_book::names(std::string_view rule) {
   const std::scoped_lock lock(mutex_);
   return entry(names_, rule);

@@ -1,9 +1,12 @@
-// What a job may use up over all workers: octets in one direction, and the names of a wildcard.
+// What a job may use up over all workers: octets in one direction, requests, the names of a wildcard, and the
+// time since a phase was used first.
 #pragma once
 #include <atomic>
 #include <boost/unordered/unordered_flat_set.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,10 +24,25 @@ enum class way : std::uint8_t {
 };
 inline constexpr std::size_t way_count = 2;
 
-/// Octets that went one way, and those that somebody is about to move. It knows no limit of its own: that is
-/// the policy's, and a reload changes it, while what was used stays used. Thread-safe, lock-free.
+/// Whether somebody was told that most of a budget is used. Thread-safe.
+class told_once {
+ public:
+  /// True for the first call with this limit.
+  bool tell(std::uint64_t limit) noexcept {
+    return limit_.exchange(limit, std::memory_order_relaxed) != limit;
+  }
+
+ private:
+  std::atomic<std::uint64_t> limit_{0};
+};
+
+/// Octets that went one way, and those that somebody is about to move; or requests. It knows no limit of its
+/// own: that is the policy's, and a reload changes it, while what was used stays used. Thread-safe,
+/// lock-free.
 class alignas(64) byte_budget {
  public:
+  told_once told;
+
   /// Claims up to `wanted`, as far as used and claimed octets together stay within `limit`; returns how many.
   /// Zero is not yet the end: others may give back what they do not use.
   std::uint64_t claim(std::uint64_t wanted, std::uint64_t limit) noexcept {
@@ -49,9 +67,36 @@ class alignas(64) byte_budget {
   std::atomic<std::uint64_t> used_{0};
 };
 
+/// Since when a phase is used. Thread-safe, lock-free.
+class phase_clock {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+  told_once told;
+
+  /// The first call counts.
+  void start(time_point now) noexcept {
+    if (started_.load(std::memory_order_relaxed) != never) return;
+    auto none = never;
+    started_.compare_exchange_strong(none, now.time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  /// Zero before start().
+  std::chrono::steady_clock::duration elapsed(time_point now) const noexcept {
+    const auto started = started_.load(std::memory_order_relaxed);
+    return started == never ? std::chrono::steady_clock::duration::zero()
+                            : now.time_since_epoch() - std::chrono::steady_clock::duration(started);
+  }
+
+ private:
+  using ticks = std::chrono::steady_clock::rep;
+  static constexpr ticks never = std::numeric_limits<ticks>::min();
+  std::atomic<ticks> started_{never};
+};
+
 /// The distinct names that a wildcard has been used for. Thread-safe.
 class name_budget {
  public:
+  told_once told;
+
   /// True where `name` was charged before, or is the next of at most `most`. Refused names are not kept.
   bool charge(const core::host_name& name, std::uint32_t most);
   std::size_t size() const;
@@ -68,11 +113,15 @@ class budget_book {
  public:
   /// `scope` is a rule's id, or what names a phase or the job.
   std::shared_ptr<byte_budget> octets(std::string_view scope, way way);
+  std::shared_ptr<byte_budget> requests(std::string_view scope);
   std::shared_ptr<name_budget> names(std::string_view rule);
+  std::shared_ptr<phase_clock> clock(std::string_view phase);
 
  private:
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<byte_budget>, std::less<>> octets_[way_count];
+  std::map<std::string, std::shared_ptr<byte_budget>, std::less<>> requests_;
+  std::map<std::string, std::shared_ptr<phase_clock>, std::less<>> clocks_;
   std::map<std::string, std::shared_ptr<name_budget>, std::less<>> names_;
 };
 

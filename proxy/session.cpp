@@ -187,10 +187,16 @@ bool session::within_terms(request_record& record, const core::destination& to, 
                            std::string& error) {
   // What only `audit` lets through, no rule has let through: it uses up nothing.
   if (!record.governed) return true;
+  const auto& policy = *record.policy;
   const auto& terms = record.rule->terms;
-  const auto* limits = record.policy->meter_of(record.phase, record.rule);
+  const auto* limits = policy.meter_of(record.phase, record.rule);
+  const auto* requests = policy.requests_of(record.phase, record.rule);
+  const bool audit = record.phase_of().mode == allowlist::phase_mode::audit;
   auto reason = core::reason::allowed;
-  if (limits != nullptr) {
+  if (policy.time_has_passed(record.phase, record.start)) {
+    reason = core::reason::time_limit;
+    error = cut_by_time_limit;
+  } else if (limits != nullptr) {
     for (const auto way : {way::up, way::down}) {
       const auto wanted = way == way::up ? std::max<std::uint64_t>(octets_up, 1) : 1;
       if (!limits->is_short(way, wanted)) continue;
@@ -199,20 +205,31 @@ bool session::within_terms(request_record& record, const core::destination& to, 
       break;
     }
   }
+  if (reason == core::reason::allowed && requests != nullptr && requests->is_used_up()) {
+    reason = core::reason::request_limit;
+    error = requests->shortage();
+  }
   const auto* name = std::get_if<core::host_name>(&to.host);
   if (reason == core::reason::allowed && terms && terms->max_names && name != nullptr) {
-    auto* names = record.policy->names_of(*record.rule);
+    auto* names = policy.names_of(*record.rule);
     if (names == nullptr || !names->charge(*name, *terms->max_names)) {
       reason = core::reason::too_many_names;
       error = "max_names " + std::to_string(*terms->max_names) + " of " + record.rule->id + " is used up";
     }
   }
+  // Whatever else audit lets pass, it has passed. Of two workers one may have taken the last one meanwhile.
+  if (requests != nullptr && (reason == core::reason::allowed || audit) && !requests->charge() &&
+      reason == core::reason::allowed) {
+    reason = core::reason::request_limit;
+    error = requests->shortage();
+  }
+  if (reason == core::reason::allowed || audit) policy.phase_used(record.phase, record.start);
   if (reason == core::reason::allowed) {
     record.limits = limits;
     return true;
   }
   record.reason = reason;
-  record.would_deny = record.phase_of().mode == allowlist::phase_mode::audit;
+  record.would_deny = audit;
   return record.would_deny;
 }
 
