@@ -64,7 +64,7 @@ struct generator {
     if (of_wildcard && one_in(3)) out.max_names = 1 + below(2);
     if (one_in(4)) out.limits.upload = 1 + below(2);
     if (one_in(4)) out.limits.download = 1 + below(2);
-    if (one_in(4)) out.limits.requests = 1 + below(2);
+    out.limits.requests = out.limits.download;
     if (one_in(3)) out.methods = some({"GET", "POST"});
     if (one_in(3)) out.paths = some({"/", "/*", "/**", "/a", "/a/", "/a/*", "/a/**", "/a/b", "/*/b"});
     if (out == rule_terms{}) return nullptr;

@@ -23,6 +23,7 @@ using proxy::error_code;
 // A file that is written in several steps is read once, when it has been quiet for so long.
 constexpr auto settle_time = 200ms;
 constexpr auto drain_poll = 20ms;
+constexpr auto budget_pause = 1s;
 constexpr auto probe_timeout = 2s;
 
 // Two descriptors a connection, two more for the pipe of a busy direction, and what the process needs itself.
@@ -202,6 +203,7 @@ int serve::run() {
     });
   };
   wait();
+  watch_budgets();
   main_.run();
   return 0;
 }
@@ -228,6 +230,15 @@ void serve::wait_for_change() {
       });
     }
     wait_for_change();
+  });
+}
+
+void serve::watch_budgets() {
+  budget_timer_.expires_after(budget_pause);
+  budget_timer_.async_wait([this](error_code cancelled) {
+    if (cancelled) return;
+    for (const auto& text : server_->watch_budgets()) log_->post(log::level::warning, "budget", text);
+    watch_budgets();
   });
 }
 
@@ -333,6 +344,7 @@ void serve::wait_until_drained() {
 void serve::end() {
   timer_.cancel();
   jobs_->end();
+  budget_timer_.cancel();
   const auto cut = server_->live();
   server_->stop();
   log_->post(log::level::info, "stopped",

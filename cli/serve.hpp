@@ -44,6 +44,8 @@ class serve {
 
   void on_signal(int number);
   void wait_for_change();
+  /// Once a second, until the end.
+  void watch_budgets();
   void drain();
   void wait_until_drained();
   void end();
@@ -68,6 +70,7 @@ class serve {
   proxy::asio::signal_set signals_{main_};
   proxy::steady_timer timer_{main_.get_executor()};
   proxy::steady_timer settle_{main_.get_executor()};
+  proxy::steady_timer budget_timer_{main_.get_executor()};
   main_call<bool> call_{main_};
   metrics::registry metrics_;
   std::unique_ptr<log::log_thread> log_;

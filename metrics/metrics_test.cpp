@@ -166,7 +166,9 @@ TEST_CASE("every family of the exposition stands in the table, and every label t
   numbers.set_budgets([] {
     return std::vector<budget_sample>{
         {.kind = budget_kind::upload, .phase = {}, .rule = {}, .used = 1, .limit = 2},
-        {.kind = budget_kind::names, .phase = "agent", .rule = "agent/*.a:443", .used = 1, .limit = 2}};
+        {.kind = budget_kind::names, .phase = "agent", .rule = "agent/*.a:443", .used = 1, .limit = 2},
+        {.kind = budget_kind::requests, .phase = {}, .rule = {}, .used = 1, .limit = 2},
+        {.kind = budget_kind::time, .phase = "agent", .rule = {}, .used = 1, .limit = 2}};
   });
   const auto families = collector(numbers).Collect();
   CHECK(families.size() == metrics_table().size());

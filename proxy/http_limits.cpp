@@ -68,6 +68,8 @@ void http_exchange::seal() noexcept {
     cut(core::reason::phase_sealed, cut_by_seal);
   } else if (worker_.jobs().find(record_.job.get()) == nullptr) {
     cut(core::reason::phase_sealed, cut_by_end_of_job);
+  } else if (worker_.is_out_of_time(record_, std::chrono::steady_clock::now())) {
+    cut(core::reason::time_limit, cut_by_time_limit);
   }
 }
 

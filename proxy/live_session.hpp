@@ -11,7 +11,7 @@ class live_session
   virtual void drain() noexcept = 0;
   /// The worker's policy denies what it let through before, maybe: end that.
   virtual void tighten() noexcept = 0;
-  /// Phases were sealed: end what belongs to one.
+  /// Phases were sealed, or their time has passed: end what belongs to one.
   virtual void seal() noexcept = 0;
   /// End now, whatever is under way.
   virtual void abort() noexcept = 0;

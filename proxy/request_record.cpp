@@ -24,7 +24,9 @@ rejudged judge_again(const request_record& record, const loaded_policy& policy) 
       .method = record.method,
       .path = record.path};
   const auto decision = allowlist::decide(*policy.policy, request);
-  if (decision.verdict == allowlist::verdict::deny) return {.denied = decision.reason};
+  // A name that has become a canary since was none when it was asked for: nobody is to be alarmed.
+  if (decision.verdict == allowlist::verdict::deny)
+    return {.denied = allowlist::shown_to_client(decision.reason, decision.governing)};
   const auto* governing = decision.verdict == allowlist::verdict::allow ? decision.governing : nullptr;
   if (record.address) {
     const std::array addresses{*record.address};

@@ -63,6 +63,10 @@ class server {
   /// requests are refused as soon as jobs::job says so.)
   void enforce_seals(std::chrono::milliseconds grace);
 
+  /// For once a second: ends what is under way in phases whose `time_limit` has passed, and gives a sentence
+  /// for each budget of which four fifths are used by now; each is told once.
+  std::vector<std::string> watch_budgets();
+
   struct phase_traffic {
     std::string job;  ///< empty: the one of exeat.yaml
     std::string phase;

@@ -1,4 +1,6 @@
 // The jobs that a server serves: each with its policy and its budgets, handed to the workers as one snapshot.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <future>
 #include <utility>
@@ -79,6 +81,23 @@ void server::set_jobs(std::shared_ptr<const jobs::job> implicit,
 
 void server::enforce_seals(std::chrono::milliseconds grace) {
   if (started_) on_workers([grace](worker& w) { w.enforce_seals(grace); });
+}
+
+std::vector<std::string> server::watch_budgets() {
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<std::string> out;
+  bool any_is_up = false;
+  const auto look = [&](std::string_view id, const served_job& served) {
+    if (!served.policy) return;
+    for (const auto& text : served.policy->due_warnings(now))
+      out.push_back(id.empty() ? text : fmt::format("job {}: {}", id, text));
+    any_is_up |= served.policy->any_time_is_up(now);
+  };
+  if (implicit_) look({}, implicit_->served);
+  for (const auto& [id, kept] : opened_) look(id, kept->served);
+  if (!any_is_up || !started_) return out;
+  for (auto& w : workers_) asio::post(w->context(), [&w] { w->cut_out_of_time(); });
+  return out;
 }
 
 std::vector<server::phase_traffic> server::traffic() const {

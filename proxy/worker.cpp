@@ -127,6 +127,24 @@ void worker::cut_sealed() {
   for (auto it = sessions_.begin(); it != sessions_.end();) (it++)->seal();
 }
 
+bool worker::is_out_of_time(const request_record& record, phase_clock::time_point now) const noexcept {
+  const auto* served = jobs_->find(record.job.get());
+  if (served == nullptr || !served->policy->any_time_is_up(now)) return false;
+  const auto phase = served->policy == record.policy
+                         ? std::optional(record.phase)
+                         : served->policy->policy->find_phase(record.phase_of().name);
+  return phase && served->policy->time_is_up(*phase, now);
+}
+
+void worker::cut_out_of_time() {
+  const auto now = std::chrono::steady_clock::now();
+  relay_.for_each([&](tunnel& t) {
+    if (is_out_of_time(static_cast<live_tunnel&>(t.owner()).record(), now))
+      relay_.cut(t, core::reason::time_limit, cut_by_time_limit);
+  });
+  for (auto it = sessions_.begin(); it != sessions_.end();) (it++)->seal();
+}
+
 void worker::drain() {
   asio::post(context_, [this] {
     draining_ = true;

@@ -37,6 +37,7 @@ namespace exeat::proxy {
 
 class listener;
 struct client_peer;
+struct request_record;
 
 /// What all workers share: set before they start and never changed, or atomic.
 struct process_state {
@@ -74,6 +75,8 @@ class worker {
   void set_jobs(std::shared_ptr<const job_table> jobs, bool cut);
   /// Ends what belongs to sealed phases, after the grace; zero: before it returns.
   void enforce_seals(std::chrono::milliseconds grace);
+  /// Ends what is under way in phases whose `time_limit` has passed.
+  void cut_out_of_time();
 
   // From any thread: each posts to the worker.
 
@@ -105,6 +108,8 @@ class worker {
 
   /// Counts and logs one event; `slot` is its phase.
   void record(metrics::phase_slot slot, const event& event) noexcept;
+  /// True where the `time_limit` of the request's phase has passed, by the policy that its job has now.
+  bool is_out_of_time(const request_record& record, phase_clock::time_point now) const noexcept;
   /// This worker's counts of a job's phase.
   std::shared_ptr<phase_count> count_of(const served_job& served, metrics::phase_slot slot) const noexcept {
     return {served.counts, &(*served.counts)[number_][static_cast<std::size_t>(slot)]};
