@@ -1,8 +1,10 @@
-// `canary:` of a phase: a list of names, or a map of `names` and `action`.
+// `canary:` of a phase: a list of names, or a map of `names` and `action`, and what that has to fit.
 #pragma once
 #include <span>
+#include <vector>
 
-#include "allowlist/rule.hpp"
+#include "allowlist/policy.hpp"
+#include "config/settings.hpp"
 #include "config/values.hpp"
 
 namespace exeat::config {
@@ -14,5 +16,9 @@ inline constexpr value_schema canary_schema{
 
 /// Either form.
 void read_canary(allowlist::phase& into, const yaml::node& value, yaml::error_list& errors);
+
+/// What check_phases() has to say of `action: lockdown`: there is no job that could be sealed, or a listener
+/// of the phase takes everybody who reaches it for the job.
+void check_lockdown(const settings& settings, const allowlist::policy& policy, std::vector<error>& out);
 
 }  // namespace exeat::config

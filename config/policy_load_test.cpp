@@ -503,6 +503,51 @@ TEST_CASE("the built-in policy is valid, excepts no address and enforces everywh
   CHECK(decide(*policy, "mcp", "api.anthropic.com") == core::reason::no_rule);
 }
 
+TEST_CASE("a canary seals a job that there is, for somebody who is proven to belong to it") {
+  const auto policy = config::parse_policy(
+      "version: 1\nphases:\n  agent: {canary: {names: [a.example], action: lockdown}}\n", "p");
+  REQUIRE(policy);
+  config::settings settings;
+  settings.listeners = {
+      {.endpoint = *config::parse_endpoint("127.0.0.1:3129"), .phase = "agent", .tls = {}, .where = {}}};
+  const auto wrong = [&] { return config::to_string(config::check_phases(settings, **policy)); };
+  CHECK(wrong().contains("seals the job, but exeat.yaml declares none"));
+  CHECK(wrong().contains("would let whoever reaches the listener 127.0.0.1:3129 seal the job"));
+  CHECK(wrong().contains("p:3:"));
+  settings.job.phases = {{"agent"}};
+  CHECK_FALSE(wrong().contains("declares none"));
+  CHECK(wrong().contains("would let whoever"));
+  settings.listeners[0].identity.push_back({.kind = config::identity_check::source::peer,
+                                            .peers = {{.uid = 1002, .cgroup = {}, .phase = "agent"}},
+                                            .certificates = {},
+                                            .tokens = {},
+                                            .sources = {},
+                                            .upstreams = {},
+                                            .any_of = {},
+                                            .where = {}});
+  CHECK(wrong().empty());
+  settings.listeners[0].identity.pop_back();
+  settings.listeners[0].endpoint = *config::parse_endpoint("unix:/run/exeat/agent.sock");
+  CHECK(wrong().empty());
+  settings.job.phases.clear();
+  CHECK(wrong().contains("declares none"));
+  settings.listeners[0].identity = {{.kind = config::identity_check::source::credential,
+                                     .peers = {},
+                                     .certificates = {},
+                                     .tokens = {},
+                                     .job_tokens = true,
+                                     .sources = {},
+                                     .upstreams = {},
+                                     .any_of = {},
+                                     .where = {}}};
+  CHECK(wrong().empty());
+  // Where a canary only raises the alarm, nothing is asked of the listeners.
+  const auto alert = config::parse_policy("version: 1\nphases:\n  agent: {canary: [a.example]}\n", "p");
+  settings.listeners[0].endpoint = *config::parse_endpoint("127.0.0.1:3129");
+  settings.listeners[0].identity = {{}};
+  CHECK(config::check_phases(settings, **alert).empty());
+}
+
 TEST_CASE("listeners must name phases that the policy has") {
   config::settings settings;
   CHECK(config::check_phases(settings, *config::builtin_policy()).empty());

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "config/canary_keys.hpp"
 #include "config/identity_keys.hpp"
 #include "config/job_keys.hpp"
 

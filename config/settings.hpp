@@ -200,7 +200,7 @@ struct settings {
 std::vector<error> validate(const settings& settings);
 
 /// A listener, or an entry of its `identity`, of a phase that the policy does not have, with the nearest
-/// phase; at start and at each reload.
+/// phase; a canary that is to seal what cannot be sealed. At start and at each reload.
 std::vector<error> check_phases(const settings& settings, const allowlist::policy& policy);
 
 }  // namespace exeat::config

@@ -52,7 +52,7 @@ def test_each_request_of_a_kept_connection_counts_once(exeat, origin):
         assert client.get(f"http://{HOST}:{server.port}/").status == 403
     # A tunnel is a request like another.
     assert status(proxy, server.port) == (403, "egress-denied request-limit")
-    assert len(proxy.log(event="decision", verdict="allow")) == 3
+    assert eventually(lambda: len(proxy.log(event="decision", verdict="allow")) == 3)
 
 
 def test_what_is_refused_is_not_charged(exeat, origin):
@@ -106,7 +106,7 @@ def test_when_the_time_has_passed_all_ends(exeat, origin):
     assert tunnel.read_exactly(4) == b"ping"
     with pytest.raises(ConnectionResetError):
         tunnel.sock.recv(1)
-    end = proxy.logged(event="close", reason="time-limit")
+    end = proxy.logged(event="close", reason="time-limit", method="CONNECT")
     assert end["verdict"] == "deny" and end["error"] == "the time_limit of the phase has passed" and end["bytes_up"] == 4
     assert waiting.answer().reason == "egress-denied time-limit"
     assert status(proxy, server.port) == (403, "egress-denied time-limit")

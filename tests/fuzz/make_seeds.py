@@ -118,6 +118,10 @@ write("policy", {
                 b"      - {host: b.example, ports: 80, methods: [GET], paths: [/x/**, '/y/*']}\n"
                 b"deny: [{host: '**.c.example', final: true}]\n"
                 b"tests: [{phase: agent, url: 'http://b.example/x/y', method: GET, expect: allow}]\n",
+    "budgets": b"version: 1\nrequest_limit: 1000\nphases:\n  setup: {canary: [vault-1.example], time_limit: 5m, request_limit: 9}\n"
+               b"  agent:\n    canary: {names: [a_b.example, \"null\"], action: lockdown}\n    time_limit: 90s\n    allow:\n"
+               b"      - {host: '*.c.example', request_limit: 2}\n      - {use: node, request_limit: 3}\n"
+               b"tests: [{phase: agent, url: a_b.example, expect: deny, reason: canary}]\n",
 })
 write("credential", {
     "phase": b"Basic c2V0dXA6dA==",
