@@ -50,52 +50,10 @@ constexpr key_row<allowlist::phase> canary_table[]{
      }},
 };
 
-// Whether a source of identity can say which of the opened jobs is asking.
-bool names_job(const identity_check& check) {
-  const auto has_job = [](const certificate_claim& claim) { return claim.pattern.contains("{job}"); };
-  return check.job_tokens || std::ranges::any_of(check.certificates, has_job) ||
-         std::ranges::any_of(check.any_of, names_job);
-}
-
-// A loopback port by itself proves nothing; a unix socket is the kernel's to guard.
-bool takes_anybody(const listener& listener) {
-  return std::holds_alternative<tcp_endpoint>(listener.endpoint) &&
-         std::ranges::all_of(listener.identity, [](const identity_check& check) {
-           return check.kind == identity_check::source::listener;
-         });
-}
-
 }  // namespace
 
 std::span<const key_row<allowlist::phase>> canary_rows() noexcept {
   return canary_table;
-}
-
-void check_lockdown(const settings& settings, const allowlist::policy& policy, std::vector<error>& out) {
-  const bool has_jobs =
-      !settings.job.phases.empty() || std::ranges::any_of(settings.listeners, [](const listener& listener) {
-        return std::ranges::any_of(listener.identity, names_job);
-      });
-  for (const auto& phase : policy.source().phases) {
-    if (phase.canaries.empty() || phase.canary_action != allowlist::canary_action::lockdown) continue;
-    const auto& where = phase.canaries.front().where;
-    if (!has_jobs) {
-      out.push_back({.where = where,
-                     .text = phase.name,
-                     .message =
-                         "a canary with `action: lockdown` seals the job, but exeat.yaml declares none "
-                         "(`job.phases`, or a listener whose `identity` names jobs)"});
-    }
-    for (const auto& listener : settings.listeners) {
-      if (listener.phase != phase.name || !takes_anybody(listener)) continue;
-      out.push_back({.where = where,
-                     .text = phase.name,
-                     .message = fmt::format("a canary with `action: lockdown` would let whoever reaches the "
-                                            "listener {} seal the job: give that an `identity` that proves "
-                                            "who asks, or make it a unix socket",
-                                            to_string(listener.endpoint))});
-    }
-  }
 }
 
 void read_canary(allowlist::phase& into, const node& value, error_list& errors) {

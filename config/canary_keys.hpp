@@ -1,10 +1,8 @@
-// `canary:` of a phase: a list of names, or a map of `names` and `action`, and what that has to fit.
+// `canary:` of a phase: a list of names, or a map of `names` and `action`.
 #pragma once
 #include <span>
-#include <vector>
 
-#include "allowlist/policy.hpp"
-#include "config/settings.hpp"
+#include "allowlist/rule.hpp"
 #include "config/values.hpp"
 
 namespace exeat::config {
@@ -16,9 +14,5 @@ inline constexpr value_schema canary_schema{
 
 /// Either form.
 void read_canary(allowlist::phase& into, const yaml::node& value, yaml::error_list& errors);
-
-/// What check_phases() has to say of `action: lockdown`: there is no job that could be sealed, or a listener
-/// of the phase takes everybody who reaches it for the job.
-void check_lockdown(const settings& settings, const allowlist::policy& policy, std::vector<error>& out);
 
 }  // namespace exeat::config

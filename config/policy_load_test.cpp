@@ -511,12 +511,13 @@ TEST_CASE("a canary seals a job that there is, for somebody who is proven to bel
   settings.listeners = {
       {.endpoint = *config::parse_endpoint("127.0.0.1:3129"), .phase = "agent", .tls = {}, .where = {}}};
   const auto wrong = [&] { return config::to_string(config::check_phases(settings, **policy)); };
-  CHECK(wrong().contains("seals the job, but exeat.yaml declares none"));
-  CHECK(wrong().contains("would let whoever reaches the listener 127.0.0.1:3129 seal the job"));
+  CHECK(wrong().contains("canaries that lock the job down need one"));
+  CHECK(wrong().contains("127.0.0.1:3129"));
+  CHECK(wrong().contains("anybody may be that phase here"));
   CHECK(wrong().contains("p:3:"));
   settings.job.phases = {{"agent"}};
-  CHECK_FALSE(wrong().contains("declares none"));
-  CHECK(wrong().contains("would let whoever"));
+  CHECK_FALSE(wrong().contains("need one"));
+  CHECK(wrong().contains("anybody may be that phase here"));
   settings.listeners[0].identity.push_back({.kind = config::identity_check::source::peer,
                                             .peers = {{.uid = 1002, .cgroup = {}, .phase = "agent"}},
                                             .certificates = {},
@@ -530,7 +531,7 @@ TEST_CASE("a canary seals a job that there is, for somebody who is proven to bel
   settings.listeners[0].endpoint = *config::parse_endpoint("unix:/run/exeat/agent.sock");
   CHECK(wrong().empty());
   settings.job.phases.clear();
-  CHECK(wrong().contains("declares none"));
+  CHECK(wrong().contains("need one"));
   settings.listeners[0].identity = {{.kind = config::identity_check::source::credential,
                                      .peers = {},
                                      .certificates = {},

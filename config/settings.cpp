@@ -7,7 +7,6 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "config/canary_keys.hpp"
 #include "config/identity_keys.hpp"
 #include "config/job_keys.hpp"
 
@@ -137,10 +136,27 @@ std::vector<error> validate(const settings& s) {
 
 namespace {
 
+// Whether a source of identity can say which of the opened jobs is asking.
+bool names_job(const identity_check& check) {
+  const auto has_job = [](const certificate_claim& claim) { return claim.pattern.contains("{job}"); };
+  return check.job_tokens || std::ranges::any_of(check.certificates, has_job) ||
+         std::ranges::any_of(check.any_of, names_job);
+}
+
 // Where nobody proves a phase, anybody could seal the job with one request.
 void check_lockdown(const settings& s, const allowlist::policy& policy, std::vector<error>& out) {
+  const bool has_jobs =
+      !s.job.phases.empty() || std::ranges::any_of(s.listeners, [](const listener& listener) {
+        return std::ranges::any_of(listener.identity, names_job);
+      });
   for (const auto& phase : policy.source().phases) {
     if (phase.canaries.empty() || phase.canary_action != allowlist::canary_action::lockdown) continue;
+    if (!has_jobs) {
+      out.push_back({.where = phase.canaries.front().where,
+                     .text = phase.name,
+                     .message = "canaries that lock the job down need one: exeat.yaml has neither "
+                                "`job.phases` nor a listener whose `identity` names jobs"});
+    }
     for (const auto& listener : s.listeners) {
       const bool is_open = std::holds_alternative<tcp_endpoint>(listener.endpoint) &&
                            listener.identity.size() == 1 &&
