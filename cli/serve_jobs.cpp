@@ -227,10 +227,11 @@ void served_jobs::wait_for_expiry() {
   expiry_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(wait));
   expiry_.async_wait([this](error_code cancelled) {
     if (cancelled) return;
-    for (const auto& id : book_.expire(std::chrono::system_clock::now()))
+    const auto over = book_.expire(std::chrono::system_clock::now());
+    for (const auto& id : over)
       log_.post(log::level::info, "job-expired",
                 fmt::format("{} has had its time: all of it is sealed", name_of(id)));
-    publish();
+    over.empty() ? wait_for_expiry() : publish();
   });
 }
 

@@ -122,6 +122,21 @@ def test_what_is_sealed_is_sealed_after_a_kill(exeat, job):
     assert order(proxy, "phase", "advance", "--to", "setup").returncode == 1
 
 
+def test_a_seal_that_cannot_be_kept_holds_all_the_same_and_is_an_error(exeat, job, tmp_path):
+    proxy = exeat(policy_of(), job)
+    (tmp_path / "state").rename(tmp_path / "elsewhere")
+    failed = order(proxy, "phase", "advance")
+    assert failed.returncode == 2 and "state" in failed.stderr, failed
+    assert proxy.logged(code="phase-not-kept", level="error")
+    assert sealed(status(proxy)[0]) == ["setup"]
+    (tmp_path / "elsewhere").rename(tmp_path / "state")
+    assert order(proxy, "phase", "advance", "--to", "agent").returncode == 0  # now it is kept
+    proxy.signal(signal.SIGKILL)
+    proxy.wait()
+    proxy.start()
+    assert sealed(status(proxy)[0]) == ["setup"]
+
+
 def test_a_second_process_does_not_share_the_state(exeat, job):
     proxy = exeat(policy_of(), job)
     second = run_exeat("serve", "--config", proxy.config_file, "--listen", "agent=127.0.0.1:0", "--admin", "none")
