@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -75,36 +76,21 @@ struct admin_server::state {
       : options(std::move(wanted)), callbacks(std::move(called)) {}
 
   task<void> accept(int listening, door door);
-  task<void> serve(int fd, door door);
+  task<void> serve(int fd, caller from);
   void run() noexcept;
+  /// How many connections there are of those that this one may crowd out: not those of another door, and no
+  /// phase an operator on the control socket.
+  std::size_t& crowd_of(const caller& from) noexcept;
 
   admin::options options;
   admin::callbacks callbacks;
   bound_socket at_address;
   bound_socket at_control;
   std::optional<config::endpoint> bound;
-  std::size_t connections = 0;
+  std::array<std::size_t, 4> crowds{};
   asio::io_context context{1};
   std::thread thread;
 };
-
-task<void> admin_server::state::accept(int listening, door door) {
-  // A copy of its own, so that the listener's is closed by its owner alone.
-  proxy::descriptor ready(context, ::fcntl(listening, F_DUPFD_CLOEXEC, 0));
-  proxy::steady_timer pause(context);
-  for (;;) {
-    auto [failed] = co_await ready.async_wait(proxy::descriptor::wait_read, no_throw);
-    if (failed) co_return;
-    const int fd = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      asio::co_spawn(context.get_executor(), serve(fd, door), asio::detached);
-    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-      // Out of descriptors: they come back, and the connection waits.
-      pause.expires_after(std::chrono::milliseconds{100});
-      co_await pause.async_wait(no_throw);
-    }
-  }
-}
 
 namespace {
 
@@ -131,9 +117,38 @@ caller caller_of(int fd, door door) {
 
 }  // namespace
 
-task<void> admin_server::state::serve(int fd, door door) {
+std::size_t& admin_server::state::crowd_of(const caller& from) noexcept {
+  const bool is_phase =
+      from.door == door::control &&
+      (!from.uid || std::ranges::find(options.phase_uids, *from.uid) != options.phase_uids.end());
+  return crowds[is_phase ? 3 : static_cast<std::size_t>(from.door)];
+}
+
+task<void> admin_server::state::accept(int listening, door door) {
+  // A copy of its own, so that the listener's is closed by its owner alone.
+  proxy::descriptor ready(context, ::fcntl(listening, F_DUPFD_CLOEXEC, 0));
+  proxy::steady_timer pause(context);
+  for (;;) {
+    auto [failed] = co_await ready.async_wait(proxy::descriptor::wait_read, no_throw);
+    if (failed) co_return;
+    const int fd = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      auto from = caller_of(fd, door);
+      if (crowd_of(from) < 2 * options.connections) {
+        asio::co_spawn(context.get_executor(), serve(fd, std::move(from)), asio::detached);
+      } else {
+        ::close(fd);  // a 503 takes a descriptor for as long as the client likes to read it
+      }
+    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+      // Out of descriptors: they come back, and the connection waits.
+      pause.expires_after(std::chrono::milliseconds{100});
+      co_await pause.async_wait(no_throw);
+    }
+  }
+}
+
+task<void> admin_server::state::serve(int fd, caller from) {
   free_fd owned(fd);
-  const caller from = caller_of(fd, door);
   sockaddr_storage local{};
   socklen_t size = sizeof local;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0) co_return;
@@ -148,7 +163,7 @@ task<void> admin_server::state::serve(int fd, door door) {
     explicit counted(std::size_t& all) : all_(all) { ++all_; }
     ~counted() { --all_; }
     std::size_t& all_;
-  } const one_more(connections);
+  } const one_more(crowd_of(from));
 
   beast::flat_buffer buffer(options.head_octets + options.body_octets);
   for (bool keep_alive = true; keep_alive;) {
@@ -156,7 +171,7 @@ task<void> admin_server::state::serve(int fd, door door) {
     parser.header_limit(static_cast<std::uint32_t>(options.head_octets));
     parser.body_limit(options.body_octets);
     response out;
-    if (connections > options.connections) {
+    if (crowd_of(from) > options.connections) {
       out = plain(http::status::service_unavailable, "Too many connections to the admin endpoint.\n");
       keep_alive = false;
     } else {

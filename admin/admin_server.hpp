@@ -28,7 +28,7 @@ struct options {
   /// rebound to our address says its own name there, and is refused.
   std::vector<std::string> allowed_hosts;
 
-  std::size_t connections = 64;  ///< at once; more get a 503
+  std::size_t connections = 64;  ///< at once at each door; more get a 503, or nothing where they are many
   std::size_t head_octets = 8192;
   std::size_t body_octets = 4096;
   std::chrono::milliseconds request_timeout{10'000};  ///< to a whole request, the wait for it included

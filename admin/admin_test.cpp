@@ -285,6 +285,29 @@ TEST_CASE_FIXTURE(fixture,
   CHECK(got == 200);
 }
 
+TEST_CASE_FIXTURE(
+    fixture, "who crowds the port does not crowd the operator out, nor does a phase on the control socket") {
+  options.connections = 3;
+  bool by_phase = false;
+  SUBCASE("the port") {}
+  SUBCASE("a phase") {
+    by_phase = true;
+    options.phase_uids = {::getuid()};
+  }
+  const auto at = start();
+  const config::endpoint control = *options.control;
+  std::vector<std::unique_ptr<test_client>> held;
+  // Twice as many as are served get an answer; the others are closed.
+  for (int i = 0; i < 20; ++i) {
+    held.push_back(std::make_unique<test_client>(by_phase ? control : at));
+    held.back()->send("GET /met");
+  }
+  int ended = 0;
+  for (std::size_t i = 6; i < held.size(); ++i) ended += held[i]->rest().empty() ? 1 : 0;
+  CHECK(ended == 14);
+  CHECK(status(get(by_phase ? at : control, "/metrics")) == 200);
+}
+
 TEST_CASE_FIXTURE(fixture, "a callback that throws is a 500, and its text is made harmless") {
   callbacks.metrics = []() -> std::string { throw std::runtime_error("broken\x1b[31m"); };
   const auto at = start();
