@@ -41,8 +41,10 @@ task<bool> session::serve_http() {
   if (!decide(record, trouble)) {
     detail.reason = record.reason;
     detail.error = trouble;
-    // Each attempt at a credential costs a connection.
-    detail.close = detail.close || core::row_of(record.reason).status == 407;
+    // Each attempt at a credential costs a connection. One that belongs to a job that is over gets nowhere
+    // any more: the client's next one may.
+    detail.close = detail.close || core::row_of(record.reason).status == 407 ||
+                   record.reason == core::reason::identity_changed;
   } else if (!worker_.settings().via.empty() && wire::via_names(head_.fields, worker_.settings().via)) {
     detail.reason = core::reason::own_listener;
     detail.error = "Via says that the request has been here before";
