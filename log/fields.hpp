@@ -17,10 +17,10 @@ namespace exeat::log {
   X(job,        "string", "decision, close",  "The job, where one is known.") \
   X(client,     "string", "decision, close",  "`ADDRESS:PORT` (IPv6 in brackets), or `uid:N` for a client of a unix socket.") \
   X(uid,        "number", "decision, close",  "The uid that made a local client's socket, where the kernel was asked.") \
-  X(process,    "string", "decision",         "The executable behind a refused local request, or `unavailable`.") \
-  X(pid,        "number", "decision",         "Its process id.") \
-  X(command,    "string", "decision",         "Its command line, cut at 512 octets.") \
-  X(cgroup,     "string", "decision",         "Its cgroup v2: the path, or `id:N` where that was not found.") \
+  X(process,    "string", "decision, close",  "The executable behind a refused local request, or `unavailable`.") \
+  X(pid,        "number", "decision, close",  "Its process id.") \
+  X(command,    "string", "decision, close",  "Its command line, cut at 512 octets.") \
+  X(cgroup,     "string", "decision, close",  "Its cgroup v2: the path, or `id:N` where that was not found.") \
   X(method,     "string", "decision, close",  "The request's method; absent where the head was not understood.") \
   X(scheme,     "string", "decision, close",  "`https` for CONNECT, `http` or `ws` for a plain request.") \
   X(host,       "string", "decision, close",  "Destination name (lower-case A-labels) or address.") \
