@@ -28,7 +28,7 @@ def accept_all(listening, kept):
 
 
 def main():
-    binary = sys.argv[1]
+    binary = os.path.abspath(sys.argv[1])
     wanted = int(sys.argv[2]) if len(sys.argv) > 2 else 9500
     os.environ["EXEAT_BINARY"] = binary
     from harness.dns import DnsServer
