@@ -12,6 +12,7 @@
 #include "cli/banner.hpp"
 #include "cli/notify.hpp"
 #include "core/units.hpp"
+#include "identity/process_helper.hpp"
 #include "metrics/exposition.hpp"
 
 namespace exeat::cli {
@@ -89,6 +90,7 @@ std::expected<void, std::string> serve::start() {
           "log.process: the processes behind refused requests cannot be found: " + finder.error();
     }
   }
+  identity::give_up_finder_rights();
   if (auto ok = start_log(); !ok) return ok;
   auto jobs = served_jobs::open(settings, *log_, metrics_, main_);
   if (!jobs) return std::unexpected(std::move(jobs.error()));

@@ -42,6 +42,24 @@ bool keep_only(std::uint64_t capabilities) noexcept {
   return ::syscall(SYS_capset, &header, data.data()) == 0;
 }
 
+}  // namespace
+
+void give_up_finder_rights() noexcept {
+  if (::geteuid() == 0) return;
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  if (::syscall(SYS_capget, &header, data.data()) != 0) return;
+  for (unsigned half = 0; half < 2; ++half) {
+    const auto kept = ~static_cast<std::uint32_t>(wanted_capabilities >> (32 * half));
+    data[half].effective &= kept;
+    data[half].permitted &= kept;
+    data[half].inheritable &= kept;
+  }
+  ::syscall(SYS_capset, &header, data.data());
+}
+
+namespace {
+
 // A handler of the parent's would run on the parent's memory of before. What a terminal or a service manager
 // sends to the whole group is meant for the parent: the helper stays until that ends.
 void reset_signals() noexcept {

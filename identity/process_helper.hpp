@@ -15,6 +15,10 @@ struct helper_greeting {
   std::uint32_t sees_all = 0;  ///< 1: it may look at the processes of every user
 };
 
+/// What only the helper needs (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH) this thread, and those it makes, have no
+/// more. Of root's it takes nothing: root has them back with the next exec.
+void give_up_finder_rights() noexcept;
+
 /// The life of the helper, right after fork(): gives up all but what reading /proc of other users takes
 /// (CAP_SYS_PTRACE for the links, CAP_DAC_READ_SEARCH for the directories, where it has them; uid 65534 where
 /// it was root), every descriptor but `sockets`, then answers the questions that come through these. Ends
