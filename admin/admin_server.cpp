@@ -25,6 +25,7 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "admin/bind.hpp"
 #include "admin/routes.hpp"
@@ -128,10 +129,23 @@ task<void> admin_server::state::accept(int listening, door door) {
   // A copy of its own, so that the listener's is closed by its owner alone.
   proxy::descriptor ready(context, ::fcntl(listening, F_DUPFD_CLOEXEC, 0));
   proxy::steady_timer pause(context);
+  // Clients of the proxy may take every descriptor that there is: the operator still has these.
+  std::vector<free_fd> spare;
+  const std::size_t spares = door == door::control ? 4 : 0;
   for (;;) {
+    while (spare.size() < spares) {
+      spare.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      if (spare.back().get() >= 0) continue;
+      spare.pop_back();
+      break;
+    }
     auto [failed] = co_await ready.async_wait(proxy::descriptor::wait_read, no_throw);
     if (failed) co_return;
-    const int fd = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && !spare.empty()) {
+      spare.pop_back();
+      fd = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    }
     if (fd >= 0) {
       auto from = caller_of(fd, door);
       if (crowd_of(from) < 2 * options.connections) {

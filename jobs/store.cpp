@@ -86,6 +86,11 @@ std::expected<void, std::string> replace(int directory, const std::string& name,
   return sync_directory(directory);
 }
 
+// Whoever is to be sealed may have taken all others.
+descriptor spare_descriptor() {
+  return descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
 std::string shown(const std::string& path) {
   return "the state directory " + path;
 }
@@ -131,6 +136,7 @@ std::expected<store, store::lack> store::open(const std::string& path) {
   out.id_ = text.substr(marker_version.size(), id_length);
   if (auto placed = out.in_place(); !placed) return wrong(placed.error());
 
+  out.spare_ = spare_descriptor();
   const auto names = out.names();
   if (!names) return wrong(shown(path) + ": " + names.error());
   for (const auto& name : *names) {
@@ -192,8 +198,10 @@ std::expected<std::string, store::absence> store::read(std::string_view name) co
 std::expected<void, std::string> store::write(std::string_view name, std::string_view text) {
   if (text.size() > largest) return std::unexpected("it is larger than 16 MiB");
   if (auto placed = in_place(); !placed) return placed;
-  if (auto done = replace(directory_.get(), std::string(name), text); !done)
-    return std::unexpected(shown(path_) + ": " + done.error());
+  spare_ = descriptor();
+  auto done = replace(directory_.get(), std::string(name), text);
+  spare_ = spare_descriptor();
+  if (!done) return std::unexpected(shown(path_) + ": " + done.error());
   return {};
 }
 

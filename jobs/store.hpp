@@ -61,6 +61,7 @@ class store {
   std::string path_;
   descriptor directory_;
   descriptor marker_;
+  descriptor spare_;  ///< given up for the file of a write()
   std::string id_;
 };
 

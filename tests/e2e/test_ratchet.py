@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -606,6 +607,33 @@ def test_a_crowd_at_the_admin_port_keeps_no_operator_out(arena):
         status, text = arena.controls.advance(arena.implicit)
         assert status == 200, text
         assert live.ends()
+
+
+def test_who_holds_every_descriptor_keeps_no_operator_out(arena):
+    """setup opens tunnels until the process has no descriptor left; it is sealed all the same, also on disk."""
+    arena = arena()
+    pid = arena.proxy.process.pid
+
+    def used():
+        return len(os.listdir(f"/proc/{pid}/fd"))
+
+    limit = used() + 40
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
+    streams = []
+    with contextlib.ExitStack() as idle:
+        with pytest.raises(Refused, match="out-of-descriptors"):
+            while len(streams) < 100:
+                streams.append(Stream(arena, arena.implicit, "setup", "connect", arena.ledger.issue("before"), True))
+        while used() < limit:
+            idle.enter_context(arena.proxy.client("setup"))
+            eventually(lambda: used() == limit, 0.2)
+        for _ in range(2):  # the second finds everything as the first left it
+            status, text = arena.controls.advance(arena.implicit, "agent")
+            assert status == 200, text
+        assert all(stream.ends() for stream in streams)
+    arena.proxy.crash()
+    arena.proxy.restart()
+    assert arena.controls.status() == {"": 1}
 
 
 def test_a_connection_that_outlives_its_job_is_closed(arena):
