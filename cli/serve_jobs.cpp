@@ -238,9 +238,7 @@ void served_jobs::wait_for_expiry() {
 std::string served_jobs::summary() const {
   const auto& job = book_.implicit();
   if (!job) {
-    return "none is declared in exeat.yaml (`job`): of what is not a job of `exeat job open`, no phase is "
-           "ever "
-           "sealed";
+    return "none is declared (`job` in exeat.yaml): no phase is ever sealed, but in jobs of `exeat job open`";
   }
   auto out = job->plan().to_string();
   if (job->ended() != jobs::ending::none) return out + ", all of it sealed";

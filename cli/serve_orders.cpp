@@ -11,6 +11,9 @@
 namespace exeat::cli {
 namespace {
 
+constexpr const char* not_enforced =
+    "sealed, but a worker has not answered in five seconds: what it has open may still move; call again";
+
 using admin::job_problem;
 
 job_problem problem_of(const jobs::problem& problem) {
@@ -128,7 +131,7 @@ std::expected<admin::advance_result, job_problem> served_jobs::advance(const adm
   const auto done = book_.advance(order.job, order.to);
   if (!done && done.error().kind != jobs::problem::kind::failed)
     return std::unexpected(problem_of(done.error()));
-  server_->enforce_seals(order.grace);
+  const bool enforced = server_->enforce_seals(order.grace);
   const auto after = job->current();
   if (after != before) {
     metrics_.count_phase_advance();
@@ -143,6 +146,10 @@ std::expected<admin::advance_result, job_problem> served_jobs::advance(const adm
   if (!done) {
     log_.post(log::level::error, "phase-not-kept", done.error().text);
     return std::unexpected(problem_of(done.error()));
+  }
+  if (!enforced) {
+    log_.post(log::level::error, "seal-slow", not_enforced);
+    return std::unexpected(problem_of({.kind = jobs::problem::kind::failed, .text = not_enforced}));
   }
   auto state = status(order.job);
   if (!state) return std::unexpected(std::move(state.error()));
@@ -227,8 +234,9 @@ void served_jobs::lock_down(const std::string& id, std::string_view why) {
   const auto job = find(id);
   if (!job || job->ended() != jobs::ending::none) return;
   const auto done = book_.lock_down(id);
-  server_->enforce_seals(std::chrono::milliseconds{0});
+  const bool enforced = server_->enforce_seals(std::chrono::milliseconds{0});
   publish();
+  if (!enforced) log_.post(log::level::error, "seal-slow", not_enforced);
   log_.post(
       log::level::error, "job-locked-down",
       fmt::format("{} is sealed entirely: {}{}", name_of(id), why, done ? "" : "; " + done.error().text));

@@ -60,8 +60,9 @@ class server {
   void set_jobs(std::shared_ptr<const jobs::job> implicit,
                 std::vector<std::shared_ptr<const jobs::job>> opened);
   /// Ends what belongs to sealed phases: before it is back where `grace` is zero, else after that. (New
-  /// requests are refused as soon as jobs::job says so.)
-  void enforce_seals(std::chrono::milliseconds grace);
+  /// requests are refused as soon as jobs::job says so.) False: a worker has not answered in five seconds,
+  /// and what it has open may still move.
+  [[nodiscard]] bool enforce_seals(std::chrono::milliseconds grace);
 
   /// For once a second: ends what is under way in phases whose `time_limit` has passed, and gives a sentence
   /// for each budget of which four fifths are used by now; each is told once.
@@ -99,8 +100,8 @@ class server {
   std::shared_ptr<const job_table> table() const;
   /// Gives every worker what is to be served now, and waits until it has it.
   void publish(bool cut);
-  /// Runs `work` on every worker's thread, and waits until each has.
-  void on_workers(const std::function<void(worker&)>& work);
+  /// Runs `work` on every worker's thread, and waits until each has. False: one has not in five seconds.
+  bool on_workers(const std::function<void(worker&)>& work);
 
   metrics::registry& registry_;
   notice notice_;

@@ -34,7 +34,7 @@ std::shared_ptr<const job_table> server::table() const {
   return out;
 }
 
-void server::on_workers(const std::function<void(worker&)>& work) {
+bool server::on_workers(const std::function<void(worker&)>& work) {
   std::vector<std::future<void>> done;
   for (auto& w : workers_) {
     auto promise = std::make_shared<std::promise<void>>();
@@ -45,7 +45,7 @@ void server::on_workers(const std::function<void(worker&)>& work) {
     });
   }
   const auto until = std::chrono::steady_clock::now() + worker_patience;
-  for (auto& d : done) d.wait_until(until);
+  return std::ranges::all_of(done, [&](auto& d) { return d.wait_until(until) == std::future_status::ready; });
 }
 
 void server::publish(bool cut) {
@@ -79,8 +79,8 @@ void server::set_jobs(std::shared_ptr<const jobs::job> implicit,
   if (policy_) publish(false);
 }
 
-void server::enforce_seals(std::chrono::milliseconds grace) {
-  if (started_) on_workers([grace](worker& w) { w.enforce_seals(grace); });
+bool server::enforce_seals(std::chrono::milliseconds grace) {
+  return !started_ || on_workers([grace](worker& w) { w.enforce_seals(grace); });
 }
 
 std::vector<std::string> server::watch_budgets() {
