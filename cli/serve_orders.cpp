@@ -131,7 +131,7 @@ std::expected<admin::advance_result, job_problem> served_jobs::advance(const adm
   const auto done = book_.advance(order.job, order.to);
   if (!done && done.error().kind != jobs::problem::kind::failed)
     return std::unexpected(problem_of(done.error()));
-  const bool enforced = server_->enforce_seals(order.grace);
+  const bool enforced = server_->enforce_seals(job, before, order.grace);
   const auto after = job->current();
   if (after != before) {
     metrics_.count_phase_advance();
@@ -234,7 +234,7 @@ void served_jobs::lock_down(const std::string& id, std::string_view why) {
   const auto job = find(id);
   if (!job || job->ended() != jobs::ending::none) return;
   const auto done = book_.lock_down(id);
-  const bool enforced = server_->enforce_seals(std::chrono::milliseconds{0});
+  const bool enforced = server_->enforce_seals(job, 0, std::chrono::milliseconds{0});
   publish();
   if (!enforced) log_.post(log::level::error, "seal-slow", not_enforced);
   log_.post(

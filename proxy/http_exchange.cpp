@@ -109,7 +109,7 @@ task<bool> http_exchange::run() {
   exchanging_ = true;
   // A reload or a seal may have come while the origin was looked up and dialled.
   tighten();
-  seal();
+  seal_unsent();
   log_soon_.arm(log_soon);  // not before: the guard may still refuse it
   worker_.counters().http_request(record_.slot);
 
@@ -124,7 +124,7 @@ task<bool> http_exchange::run() {
       if (const auto ended = co_await connect()) co_return *ended;
       exchanging_ = true;
       tighten();
-      seal();
+      seal_unsent();
       result = co_await exchange();
     }
   } catch (...) {

@@ -31,8 +31,10 @@ class http_exchange {
 
   /// True where the client's connection may carry another request.
   task<bool> run();
-  /// Where its phase is sealed by now, ends it as far as it has got.
+  /// Where its phase is sealed by now and has no grace, ends it as far as it has got.
   void seal() noexcept;
+  /// The same before anything of it has been sent: grace is for what is under way.
+  void seal_unsent() noexcept;
   /// Where the worker's policy denies the request by now, ends it as far as it has got.
   void tighten() noexcept;
 

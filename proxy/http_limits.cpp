@@ -62,12 +62,17 @@ void http_exchange::tighten() noexcept {
   if (const auto now = judge_again(record_, *served->policy); now.denied) cut(*now.denied, cut_by_reload);
 }
 
+void http_exchange::seal_unsent() noexcept {
+  if (exchanging_ && !cut_ && record_.is_sealed()) cut(core::reason::phase_sealed, cut_by_seal);
+  seal();
+}
+
 void http_exchange::seal() noexcept {
   if (!exchanging_ || cut_) return;
-  if (record_.is_sealed()) {
-    cut(core::reason::phase_sealed, cut_by_seal);
-  } else if (worker_.jobs().find(record_.job.get()) == nullptr) {
+  if (worker_.jobs().find(record_.job.get()) == nullptr) {
     cut(core::reason::phase_sealed, cut_by_end_of_job);
+  } else if (worker_.is_due(record_)) {
+    cut(core::reason::phase_sealed, cut_by_seal);
   } else if (worker_.is_out_of_time(record_, std::chrono::steady_clock::now())) {
     cut(core::reason::time_limit, cut_by_time_limit);
   }

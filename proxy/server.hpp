@@ -59,10 +59,11 @@ class server {
   /// start(); after it, back when every worker has taken them.
   void set_jobs(std::shared_ptr<const jobs::job> implicit,
                 std::vector<std::shared_ptr<const jobs::job>> opened);
-  /// Ends what belongs to sealed phases: before it is back where `grace` is zero, else after that. (New
-  /// requests are refused as soon as jobs::job says so.) False: a worker has not answered in five seconds,
-  /// and what it has open may still move.
-  [[nodiscard]] bool enforce_seals(std::chrono::milliseconds grace);
+  /// Ends what belongs to phases that the job has sealed. Grace zero: all of it, before this is back; else,
+  /// what it has sealed from step `from` on, after that. (New requests are refused as soon as jobs::job says
+  /// so.) False: a worker has not answered in five seconds, and what it has open may still move.
+  [[nodiscard]] bool enforce_seals(const std::shared_ptr<const jobs::job>& job, jobs::step from,
+                                   std::chrono::milliseconds grace);
 
   /// For once a second: ends what is under way in phases whose `time_limit` has passed, and gives a sentence
   /// for each budget of which four fifths are used by now; each is told once.

@@ -79,8 +79,9 @@ void server::set_jobs(std::shared_ptr<const jobs::job> implicit,
   if (policy_) publish(false);
 }
 
-bool server::enforce_seals(std::chrono::milliseconds grace) {
-  return !started_ || on_workers([grace](worker& w) { w.enforce_seals(grace); });
+bool server::enforce_seals(const std::shared_ptr<const jobs::job>& job, jobs::step from,
+                           std::chrono::milliseconds grace) {
+  return !started_ || on_workers([job, from, grace](worker& w) { w.enforce_seals(job, from, grace); });
 }
 
 std::vector<std::string> server::watch_budgets() {

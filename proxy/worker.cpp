@@ -109,19 +109,34 @@ void worker::set_jobs(std::shared_ptr<const job_table> jobs, bool cut) {
   }
 }
 
-void worker::enforce_seals(std::chrono::milliseconds grace) {
+void worker::enforce_seals(const std::shared_ptr<const jobs::job>& job, jobs::step from,
+                           std::chrono::milliseconds grace) {
   upstreams_.clear();
   if (grace <= std::chrono::milliseconds::zero()) {
+    std::erase_if(reprieves_, [&](const auto& one) { return one->job == job; });
     cut_sealed();
     return;
   }
+  if (from >= job->current()) return;  // nothing new is sealed: what has a grace keeps that
+  auto left = std::make_shared<const reprieve>(reprieve{.job = job, .from = from, .to = job->current()});
   auto later = std::make_shared<steady_timer>(context_.get_executor(), grace);
-  later->async_wait([this, later](error_code) { cut_sealed(); });
+  reprieves_.push_back(left);
+  later->async_wait([this, later, left](error_code) {
+    std::erase(reprieves_, left);
+    cut_sealed();
+  });
+}
+
+bool worker::is_due(const request_record& record) const noexcept {
+  if (!record.is_sealed()) return false;
+  return std::ranges::none_of(reprieves_, [&](const auto& one) {
+    return one->job == record.job && one->from <= record.step && record.step < one->to;
+  });
 }
 
 void worker::cut_sealed() {
   relay_.for_each([&](tunnel& t) {
-    if (static_cast<live_tunnel&>(t.owner()).record().is_sealed())
+    if (is_due(static_cast<live_tunnel&>(t.owner()).record()))
       relay_.cut(t, core::reason::phase_sealed, cut_by_seal);
   });
   for (auto it = sessions_.begin(); it != sessions_.end();) (it++)->seal();

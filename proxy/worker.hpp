@@ -73,8 +73,12 @@ class worker {
   /// Puts jobs and their policies in force. What belongs to a job that is not among them ends; live tunnels
   /// of the others go on under the decision that admitted them, unless `cut` and their policy denies them.
   void set_jobs(std::shared_ptr<const job_table> jobs, bool cut);
-  /// Ends what belongs to sealed phases, after the grace; zero: before it returns.
-  void enforce_seals(std::chrono::milliseconds grace);
+  /// What the job has sealed from step `from` on ends after the grace. Zero: before it returns, and all that
+  /// it has sealed.
+  void enforce_seals(const std::shared_ptr<const jobs::job>& job, jobs::step from,
+                     std::chrono::milliseconds grace);
+  /// Whether the phase is sealed, and no grace of it goes on.
+  bool is_due(const request_record& record) const noexcept;
   /// Ends what is under way in phases whose `time_limit` has passed.
   void cut_out_of_time();
 
@@ -128,6 +132,12 @@ class worker {
   live_sessions& sessions() noexcept { return sessions_; }
 
  private:
+  /// Steps of a job, sealed, of which what is live has some time left.
+  struct reprieve {
+    std::shared_ptr<const jobs::job> job;
+    jobs::step from = 0, to = 0;
+  };
+
   void cut_sealed();
   void end_when_empty(std::chrono::milliseconds patience);
 
@@ -135,6 +145,7 @@ class worker {
   const process_state& process_;
   metrics::worker_counters& counters_;
   std::shared_ptr<const job_table> jobs_;
+  std::vector<std::shared_ptr<const reprieve>> reprieves_;
   asio::io_context context_{1};
   identity::tcp_peer_lookup peers_;
   process_inquiry inquiry_;

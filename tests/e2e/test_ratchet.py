@@ -647,3 +647,41 @@ def test_a_connection_that_outlives_its_job_is_closed(arena):
     job = Job("", PLAN)
     Stream(arena, job, "setup", "http", arena.ledger.issue("the second job"), True).close()
     finish(arena)
+
+
+# A grace is for what is under way, and for its own job ---------------------------------------------------------------
+
+LONG = 3_600_000  # milliseconds: no test waits for it
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "http"])
+def test_a_grace_leaves_what_is_under_way_alive(arena, kind):
+    arena = arena()
+    controls, mark = arena.controls, arena.ledger.issue
+    other = controls.open(PLAN)
+    under_way = Stream(arena, arena.implicit, "setup", kind, mark("before"), True)
+    assert controls.advance(arena.implicit, grace=LONG)[0] == 200
+    under_way.send(mark("within"))
+    # Neither a reload nor another job's orders end it, nor the job's next step.
+    arena.proxy.reload()
+    assert controls.advance(other, secret=other.secret)[0] == 200
+    assert controls.close(other)[0] == 200
+    under_way.send(mark("still within"))
+    # The same order without a grace does.
+    assert controls.advance(arena.implicit, "agent")[0] == 200
+    under_way.push(mark("too late", True))
+    assert under_way.ends()
+    finish(arena)
+
+
+def test_each_step_has_its_own_grace(arena):
+    arena = arena()
+    controls, mark = arena.controls, arena.ledger.issue
+    job = controls.open([["setup"], ["agent"], ["mcp"]])
+    first, second = (Stream(arena, job, phase, "connect", mark(phase), True) for phase in ("setup", "agent"))
+    assert controls.advance(job, grace=500)[0] == 200
+    assert controls.advance(job, grace=LONG)[0] == 200
+    assert first.ends()
+    second.send(mark("within its grace"))
+    assert controls.close(job)[0] == 200
+    assert second.ends()
