@@ -182,6 +182,9 @@ TEST_CASE_FIXTURE(control,
     CHECK(post(from, "/-/phase/advance", as_a, R"({"job":"a","to":"agent","grace":"5s"})").status == 200);
     CHECK(advances.back().to == "agent");
     CHECK(advances.back().grace == std::chrono::seconds{5});
+    const auto told = advances.size();
+    CHECK(post(from, "/-/phase/advance", as_a, R"({"job":"a","grace":"2m"})").status == 403);
+    CHECK(advances.size() == told);
     CHECK(ask(from, http::verb::get, "/-/phase/status", as_a).status == 200);
     CHECK(asked.back() == "a");
     CHECK(ask(from, http::verb::get, "/-/phase/status?job=a", as_a).status == 200);

@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto longest_grace = 24h;
+constexpr auto longest_grace_by_secret = 1min;
 constexpr auto longest_job = 24h * 366;
 
 reply refused(http::status status, std::string_view text) {
@@ -89,6 +90,10 @@ reply phase_advance(const route_call& call) {
     const auto parsed = core::parse_duration(*grace);
     if (!parsed || *parsed > longest_grace)
       return refused(http::status::bad_request, "`grace` is a duration such as 5s, at most 24h.");
+    // Who stole the secret would otherwise keep a tunnel of the past open for a day, with the operator's own
+    // order finding nothing left to seal.
+    if (!call.access.is_operator && *parsed > longest_grace_by_secret)
+      return refused(http::status::forbidden, "With an advance secret `grace` is at most 1m.");
     order.grace = *parsed;
   }
   return reply_to(call.callbacks.advance(order));
