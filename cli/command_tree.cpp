@@ -65,9 +65,7 @@ command_line::command_line() {
   app.add_subcommand("version", "Print the version.");
   auto* docs = app.add_subcommand("docs", "Print a generated page of docs/reference.");
   docs->group("");
-  docs->add_option("PAGE", page,
-                   "configuration, policy, reason-codes, command-line, bundles, lint or builtin-policy")
-      ->required();
+  docs->add_option("PAGE", page, "One of " + docs_page_names())->required();
   add_man();  // last: it knows the others by name
 }
 

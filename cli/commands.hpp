@@ -188,5 +188,7 @@ int run_man(const man_options& options);
 
 /// `exeat docs PAGE`: one generated page of docs/reference to standard output.
 int run_docs(const std::string& page);
+/// What it takes: "configuration, policy, ...".
+std::string docs_page_names();
 
 }  // namespace exeat::cli

@@ -1,6 +1,10 @@
 // `exeat docs PAGE`: what docs/reference holds, from the tables of the code.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <string>
+
 #include "cli/command_line.hpp"
 #include "cli/commands.hpp"
 #include "config/builtin_policy.hpp"
@@ -10,39 +14,43 @@
 #include "metrics/table.hpp"
 
 namespace exeat::cli {
+namespace {
+
+struct docs_page {
+  std::string_view name;
+  std::string (*text)();
+};
+
+constexpr std::array pages{
+    docs_page{"configuration", config::configuration_page},
+    docs_page{"policy", config::policy_page},
+    docs_page{"reason-codes", config::reason_codes_page},
+    docs_page{"command-line", command_line_page},
+    docs_page{"log", log::log_reference},
+    docs_page{"metrics", metrics::metrics_reference},
+    docs_page{"bundles", bundles_page},
+    docs_page{"lint", lint_page},
+    docs_page{"builtin-policy", [] { return std::string(config::builtin_policy_text()); }},
+    docs_page{"policy-schema", config::policy_schema},
+    docs_page{"policy-include-schema", config::policy_include_schema},
+    docs_page{"configuration-schema", config::configuration_schema},
+};
+
+}  // namespace
+
+std::string docs_page_names() {
+  std::string out;
+  for (const auto& page : pages) out += (out.empty() ? "" : ", ") + std::string(page.name);
+  return out;
+}
 
 int run_docs(const std::string& page) {
-  if (page == "configuration") {
-    fmt::print("{}", config::configuration_page());
-  } else if (page == "policy") {
-    fmt::print("{}", config::policy_page());
-  } else if (page == "reason-codes") {
-    fmt::print("{}", config::reason_codes_page());
-  } else if (page == "command-line") {
-    fmt::print("{}", command_line_page());
-  } else if (page == "bundles") {
-    fmt::print("{}", bundles_page());
-  } else if (page == "lint") {
-    fmt::print("{}", lint_page());
-  } else if (page == "log") {
-    fmt::print("{}", log::log_reference());
-  } else if (page == "metrics") {
-    fmt::print("{}", metrics::metrics_reference());
-  } else if (page == "policy-schema") {
-    fmt::print("{}", config::policy_schema());
-  } else if (page == "policy-include-schema") {
-    fmt::print("{}", config::policy_include_schema());
-  } else if (page == "configuration-schema") {
-    fmt::print("{}", config::configuration_schema());
-  } else if (page == "builtin-policy") {
-    fmt::print("{}", config::builtin_policy_text());
-  } else {
-    fmt::print(stderr,
-               "exeat docs: no page `{}`: configuration, policy, reason-codes, command-line, log, metrics, "
-               "bundles, lint, builtin-policy, policy-schema, policy-include-schema, configuration-schema\n",
-               config::printable(page));
+  const auto* const found = std::ranges::find(pages, page, &docs_page::name);
+  if (found == pages.end()) {
+    fmt::print(stderr, "exeat docs: no page `{}`: {}\n", config::printable(page), docs_page_names());
     return exit_error;
   }
+  fmt::print("{}", found->text());
   return exit_ok;
 }
 
