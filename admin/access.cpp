@@ -20,19 +20,21 @@ std::string_view bearer_of(const request& request) {
 }  // namespace
 
 std::string describe(const caller& caller) {
-  if (caller.uid) return fmt::format("uid {}", *caller.uid);
+  if (caller.uid && caller.address.empty()) return fmt::format("uid {}", *caller.uid);
+  if (caller.uid) return fmt::format("{} (uid {})", caller.address, *caller.uid);
   return caller.address.empty() ? "an unknown peer" : caller.address;
+}
+
+bool is_operator_by_socket(const caller& caller) noexcept {
+  return caller.door == door::control && caller.uid && !caller.is_phase;
 }
 
 access access_of(const request& request, const caller& caller, const options& options,
                  const callbacks& callbacks) {
   access out{.by = describe(caller)};
   out.shown = request.count(http::field::authorization) != 0;
-  if (caller.door == door::control && caller.uid) {
-    out.is_phase_uid = std::ranges::find(options.phase_uids, *caller.uid) != options.phase_uids.end();
-    out.is_operator = !out.is_phase_uid;
-    if (out.is_operator) return out;
-  }
+  out.is_operator = is_operator_by_socket(caller);
+  if (out.is_operator) return out;
   const auto token = bearer_of(request);
   if (token.empty()) return out;
   if (same_secret(token, options.operator_token)) {

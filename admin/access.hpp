@@ -14,17 +14,19 @@ struct access {
   bool is_operator = false;
   bool may_reload = false;  ///< by the reload token alone; an operator may anyway
   std::optional<std::string>
-      job;                    ///< the job whose advance secret came along; empty text: that of exeat.yaml
-  bool shown = false;         ///< some credential came along, right or wrong
-  bool is_phase_uid = false;  ///< on the control socket, but its uid stands for a phase
-  std::string by;             ///< "uid 0", "the operator token from 127.0.0.1:40000": for the log
+      job;             ///< the job whose advance secret came along; empty text: that of exeat.yaml
+  bool shown = false;  ///< some credential came along, right or wrong
+  std::string by;      ///< "uid 0", "the operator token from 127.0.0.1:40000": for the log
 };
+
+/// On the control socket, and no phase: an operator without a token.
+bool is_operator_by_socket(const caller& caller) noexcept;
 
 /// Asks `callbacks.job_of_secret` where a bearer token is neither of the others.
 access access_of(const request& request, const caller& caller, const options& options,
                  const callbacks& callbacks);
 
-/// "uid 1000" or the address.
+/// "uid 1000", "127.0.0.1:40000 (uid 1000)", or the address alone.
 std::string describe(const caller& caller);
 
 /// As fast whatever the texts have in common; only their length shows.

@@ -12,8 +12,7 @@ using namespace exeat::admin;
 namespace {
 
 struct control {
-  admin::options options{.phase_uids = {1002, 1003},
-                         .operator_token = "operator-token-0123456789",
+  admin::options options{.operator_token = "operator-token-0123456789",
                          .reload_token = "reload-token-0123456789"};
   std::vector<denial> denials;
   std::vector<advance_request> advances;
@@ -92,8 +91,8 @@ struct control {
 };
 
 const caller root{.door = door::control, .uid = 0, .address = {}};
-const caller agent{.door = door::control, .uid = 1002, .address = {}};
-const caller unknown{.door = door::control, .uid = std::nullopt, .address = {}};
+const caller agent{.door = door::control, .uid = 1002, .is_phase = true, .address = {}};
+const caller unknown{.door = door::control, .uid = std::nullopt, .is_phase = true, .address = {}};
 const caller network{.door = door::tcp, .uid = std::nullopt, .address = "127.0.0.1:40000"};
 const caller local{.door = door::socket, .uid = 0, .address = {}};
 
@@ -159,7 +158,7 @@ TEST_CASE_FIXTURE(control, "everybody else is refused, told how, counted, and na
     CHECK(ask(from, http::verb::get, "/-/phase/status", token).denied);
     ++attempts;
   }
-  CHECK(post(agent, "/-/reload").body.contains("Your uid stands for a phase"));
+  CHECK(post(agent, "/-/reload").body.contains("Your uid or cgroup stands for a phase"));
   CHECK(post(agent, "/-/reload").status == 403);
   CHECK(post(network, "/-/job/open").status == 401);
   CHECK(opens.empty());

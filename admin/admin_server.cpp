@@ -29,6 +29,7 @@
 
 #include "admin/bind.hpp"
 #include "admin/routes.hpp"
+#include "identity/local_peer.hpp"
 #include "proxy/asio.hpp"
 
 namespace exeat::admin {
@@ -79,8 +80,9 @@ struct admin_server::state {
   task<void> accept(int listening, door door);
   task<void> serve(int fd, caller from);
   void run() noexcept;
+  caller caller_of(int fd, door door);
   /// How many connections there are of those that this one may crowd out: not those of another door, and no
-  /// phase an operator on the control socket.
+  /// phase anybody else.
   std::size_t& crowd_of(const caller& from) noexcept;
 
   admin::options options;
@@ -89,40 +91,38 @@ struct admin_server::state {
   bound_socket at_control;
   std::optional<config::endpoint> bound;
   std::array<std::size_t, 4> crowds{};
+  identity::tcp_peer_lookup tcp_peers;
   asio::io_context context{1};
   std::thread thread;
 };
 
 namespace {
 
-caller caller_of(int fd, door door) {
-  caller out{.door = door};
-  if (door == door::tcp) {
-    sockaddr_storage storage{};
-    socklen_t size = sizeof storage;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return out;
-    asio::ip::tcp::endpoint peer;
-    if (size > peer.capacity()) return out;
-    std::memcpy(peer.data(), &storage, size);
-    peer.resize(size);
-    const auto address = peer.address().to_string();
-    out.address = peer.address().is_v6() ? fmt::format("[{}]:{}", address, peer.port())
-                                         : fmt::format("{}:{}", address, peer.port());
-    return out;
-  }
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) out.uid = peer.uid;
-  return out;
+std::string address_of(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return {};
+  asio::ip::tcp::endpoint peer;
+  if (size > peer.capacity()) return {};
+  std::memcpy(peer.data(), &storage, size);
+  peer.resize(size);
+  const auto address = peer.address().to_string();
+  return fmt::format(fmt::runtime(peer.address().is_v6() ? "[{}]:{}" : "{}:{}"), address, peer.port());
 }
 
 }  // namespace
 
+caller admin_server::state::caller_of(int fd, door door) {
+  caller out{.door = door};
+  const auto peer = door == door::tcp ? tcp_peers.find(fd) : identity::unix_peer(fd);
+  if (peer) out.uid = peer->uid;
+  out.is_phase = !peer || identity::may_stand_for_a_phase(options.phase_peers, *peer);
+  if (door == door::tcp) out.address = address_of(fd);
+  return out;
+}
+
 std::size_t& admin_server::state::crowd_of(const caller& from) noexcept {
-  const bool is_phase =
-      from.door == door::control &&
-      (!from.uid || std::ranges::find(options.phase_uids, *from.uid) != options.phase_uids.end());
-  return crowds[is_phase ? 3 : static_cast<std::size_t>(from.door)];
+  return crowds[from.is_phase ? 3 : static_cast<std::size_t>(from.door)];
 }
 
 task<void> admin_server::state::accept(int listening, door door) {

@@ -18,12 +18,11 @@ namespace exeat::admin {
 struct options {
   /// Where everything is served to whoever has a token. TCP or unix.
   std::optional<config::endpoint> address;
-  /// Where the peer's uid is an operator, unless it is one of `phase_uids`; then its file mode is the
-  /// protection.
+  /// Where whoever gets in, by its file mode, is an operator, unless one of `phase_peers` fits.
   std::optional<config::unix_endpoint> control;
-  std::vector<std::uint32_t> phase_uids;  ///< those that stand for a phase on some listener
-  std::string operator_token;             ///< makes an operator of whoever sends it; empty: none
-  std::string reload_token;               ///< good for POST /-/reload at `address` alone; empty: none
+  std::vector<config::peer_claim> phase_peers;  ///< those that stand for a phase on some listener
+  std::string operator_token;                   ///< makes an operator of whoever sends it; empty: none
+  std::string reload_token;                     ///< good for POST /-/reload at `address` alone; empty: none
   /// Names that `Host` may carry on TCP besides "localhost"; IP addresses always may. A page whose name was
   /// rebound to our address says its own name there, and is refused.
   std::vector<std::string> allowed_hosts;

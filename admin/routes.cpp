@@ -31,7 +31,14 @@ reply metrics(const route_call& call) {
 }
 
 reply healthy(const route_call& call) {
-  return {http::status::ok, json_type, to_json(call.callbacks.health())};
+  auto state = call.callbacks.health();
+  if (!call.access.is_operator) {
+    // These texts cite the policy: rules of other phases, and names that nobody is to know.
+    if (state.policy.last_reload && !state.policy.last_reload->errors.empty())
+      state.policy.last_reload->errors = {"the log says what is wrong, and health on the control socket"};
+    if (state.job.declared && state.job.declared->held) state.job.declared->held->first.clear();
+  }
+  return {http::status::ok, json_type, to_json(state)};
 }
 
 reply ready(const route_call& call) {
@@ -136,7 +143,8 @@ reply denial_of(http::status status, std::string text) {
 }
 
 /// Absent: the caller may.
-std::optional<reply> check_right(right needs, const access& access, door door, const options& options) {
+std::optional<reply> check_right(right needs, const access& access, const caller& caller,
+                                 const options& options) {
   if (needs == right::everybody || access.is_operator) return std::nullopt;
   if (needs == right::reload && access.may_reload) return std::nullopt;
   if (needs == right::job && access.job) return std::nullopt;
@@ -145,11 +153,13 @@ std::optional<reply> check_right(right needs, const access& access, door door, c
                      "An advance secret is good for advancing its own job, and for nothing else.\n");
   if (access.may_reload)
     return denial_of(http::status::forbidden, "The reload token is good for reload, and for nothing else.\n");
-  if (door == door::control && access.is_phase_uid && !access.shown) {
+  if (caller.door == door::control && !access.shown) {
     return denial_of(
         http::status::forbidden,
-        "Your uid stands for a phase (`peer` of a listener), so it is no operator here: come as "
-        "another uid, or send `Authorization: Bearer` with the token of `operator_token_file`.\n");
+        "Your uid or cgroup stands for a phase (`peer` of a listener; a cgroup that is unknown, which on "
+        "Linux "
+        "before 6.5 is any, may stand for one), so you are no operator here: come as another uid, or send "
+        "`Authorization: Bearer` with the token of `operator_token_file`.\n");
   }
   if (needs == right::reload && options.reload_token.empty() && options.operator_token.empty()) {
     return denial_of(
@@ -211,11 +221,12 @@ answered answer(const request& request, const caller& caller, const options& opt
     out.set(http::field::allow, route->post ? "POST" : "GET, HEAD");
     return {std::move(out)};
   }
-  access access;
+  // No secret is looked at where none is needed: nobody shall try them there without being told of.
+  access access{.is_operator = is_operator_by_socket(caller)};
   std::optional<reply> done;
   if (route->needs != right::everybody) {
     access = access_of(request, caller, options, callbacks);
-    done = check_right(route->needs, access, caller.door, options);
+    done = check_right(route->needs, access, caller, options);
   }
   if (!done) done = run(*route, {request, access, callbacks});
   const bool denied = done->denied;

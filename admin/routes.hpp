@@ -24,8 +24,10 @@ enum class door : std::uint8_t {
 /// Who sends a request, as the kernel tells it.
 struct caller {
   admin::door door = door::tcp;
-  std::optional<std::uint32_t> uid;  ///< of a unix socket's peer
-  std::string address;               ///< of a TCP peer: "127.0.0.1:40000"
+  std::optional<std::uint32_t> uid;  ///< of a local peer
+  /// It stands for a phase, or nobody can tell that it does not.
+  bool is_phase = false;
+  std::string address;  ///< of a TCP peer: "127.0.0.1:40000"
 };
 
 struct answered {

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/signal_set.hpp>
 #include <iostream>
 #include <utility>
@@ -130,6 +131,14 @@ std::expected<void, std::string> serve::start() {
     facts.warnings.push_back(*finder_warning);
     log_->post(log::level::warning, "process-finder", *finder_warning);
   }
+  const auto has_canaries = [](const allowlist::phase& phase) { return !phase.canaries.empty(); };
+  if (settings.admin && std::holds_alternative<config::tcp_endpoint>(*settings.admin) &&
+      std::ranges::any_of(policy_->source().phases, has_canaries)) {
+    facts.warnings.push_back(
+        "the metrics tell of requests for a canary, and any local process may read them: let `admin` be a "
+        "unix "
+        "socket");
+  }
   if (settings.insecure_policy_file) {
     facts.warnings.push_back("insecure_policy_file is set: whoever may write the policy file decides");
   }
@@ -150,7 +159,7 @@ std::expected<void, std::string> serve::start_admin() {
   if (!settings.admin && !settings.control) return {};
   admin::options options{.address = settings.admin,
                          .control = settings.control,
-                         .phase_uids = phase_uids(settings, ::geteuid()),
+                         .phase_peers = phase_peers(settings),
                          .allowed_hosts = settings.admin_hosts};
   for (const auto& [file, into] : {std::pair(&settings.reload_token_file, &options.reload_token),
                                    std::pair(&settings.operator_token_file, &options.operator_token)}) {

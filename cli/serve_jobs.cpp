@@ -20,16 +20,10 @@ constexpr std::chrono::system_clock::duration longest_wait = 60s;
 
 }  // namespace
 
-std::vector<std::uint32_t> phase_uids(const config::settings& settings, std::uint32_t own_uid) {
-  std::vector<std::uint32_t> out;
+std::vector<config::peer_claim> phase_peers(const config::settings& settings) {
+  std::vector<config::peer_claim> out;
   const auto visit = [&](const auto& self, const config::identity_check& check) -> void {
-    for (const auto& claim : check.peers) {
-      if (claim.uid) {
-        out.push_back(*claim.uid);
-      } else if (check.allow_own_uid) {
-        out.push_back(own_uid);  // any uid of that cgroup stands for the phase, ours too
-      }
-    }
+    out.insert(out.end(), check.peers.begin(), check.peers.end());
     for (const auto& other : check.any_of) self(self, other);
   };
   for (const auto& listener : settings.listeners) {
@@ -44,6 +38,7 @@ served_jobs::served_jobs(const config::settings& settings, log::log_thread& log,
       log_(log),
       metrics_(metrics),
       expiry_(main.get_executor()),
+      keep_(main.get_executor()),
       book_(std::move(book)) {}
 
 std::expected<std::unique_ptr<served_jobs>, std::string> served_jobs::open(const config::settings& settings,
@@ -214,6 +209,19 @@ void served_jobs::say_trouble() {
   if (book_.trouble() == said_trouble_) return;
   said_trouble_ = book_.trouble();
   if (!said_trouble_.empty()) log_.post(log::level::error, "job-state", said_trouble_);
+}
+
+void served_jobs::keep_trying() {
+  keep_.expires_after(std::chrono::seconds{1});
+  keep_.async_wait([this](error_code cancelled) {
+    if (cancelled) return;
+    if (!book_.keep_seals()) {
+      keep_trying();
+      return;
+    }
+    log_.post(log::level::info, "seal-kept", "what is sealed is in the state directory now");
+    publish();
+  });
 }
 
 void served_jobs::wait_for_expiry() {

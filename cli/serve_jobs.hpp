@@ -23,9 +23,8 @@
 
 namespace exeat::cli {
 
-/// The uids that stand for a phase by some `peer` entry of some listener: no operators, whatever they may
-/// open.
-std::vector<std::uint32_t> phase_uids(const config::settings& settings, std::uint32_t own_uid);
+/// The `peer` entries of all listeners: whom one fits is no operator, whatever he may open.
+std::vector<config::peer_claim> phase_peers(const config::settings& settings);
 
 /// Everything on the main thread, health() apart. What it refers to outlives it.
 class served_jobs {
@@ -42,7 +41,10 @@ class served_jobs {
   /// Puts a policy in force for every job that it does not widen; the others are given back. `cut` as for
   /// proxy::server::set_policy.
   std::vector<admin::held_job> put_in_force(config::shared_policy policy, bool cut);
-  void end() noexcept { expiry_.cancel(); }
+  void end() noexcept {
+    expiry_.cancel();
+    keep_.cancel();
+  }
 
   /// For the banner: "setup > agent+mcp, now in setup", or what it means that no job is declared.
   std::string summary() const;
@@ -87,6 +89,8 @@ class served_jobs {
   std::expected<void, std::string> introduce(proxy::server& server);
   void publish();
   void wait_for_expiry();
+  /// A seal could not be written: again every second, until it is.
+  void keep_trying();
   void say_trouble();
   std::vector<std::string> urls_of(std::string_view id, const jobs::issued_token& token) const;
   /// Without traffic.
@@ -96,6 +100,7 @@ class served_jobs {
   log::log_thread& log_;
   metrics::registry& metrics_;
   proxy::steady_timer expiry_;
+  proxy::steady_timer keep_;
   jobs::book book_;
   proxy::server* server_ = nullptr;
   config::shared_policy policy_;  ///< in force for whom it is not held

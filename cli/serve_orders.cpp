@@ -129,8 +129,12 @@ std::expected<admin::advance_result, job_problem> served_jobs::advance(const adm
   const auto job = find(order.job);
   const auto before = job ? job->current() : 0;
   const auto done = book_.advance(order.job, order.to);
-  if (!done && done.error().kind != jobs::problem::kind::failed)
+  if (!done && done.error().kind != jobs::problem::kind::failed) {
+    // Nothing new is sealed; but who gives no grace wants none that was given before, by whomever.
+    if (job && order.grace.count() == 0 && !server_->enforce_seals(job, before, order.grace))
+      log_.post(log::level::error, "seal-slow", not_enforced);
     return std::unexpected(problem_of(done.error()));
+  }
   const bool enforced = server_->enforce_seals(job, before, order.grace);
   const auto after = job->current();
   if (after != before) {
@@ -145,6 +149,7 @@ std::expected<admin::advance_result, job_problem> served_jobs::advance(const adm
   publish();
   if (!done) {
     log_.post(log::level::error, "phase-not-kept", done.error().text);
+    keep_trying();
     return std::unexpected(problem_of(done.error()));
   }
   if (!enforced) {
@@ -236,6 +241,7 @@ void served_jobs::lock_down(const std::string& id, std::string_view why) {
   const auto done = book_.lock_down(id);
   const bool enforced = server_->enforce_seals(job, 0, std::chrono::milliseconds{0});
   publish();
+  if (!done) keep_trying();
   if (!enforced) log_.post(log::level::error, "seal-slow", not_enforced);
   log_.post(
       log::level::error, "job-locked-down",

@@ -71,6 +71,10 @@ std::expected<proven, refusal> judge(const config::listener& listener, const evi
 /// The IPv4 address in an IPv4-mapped one, as a dual-stack listener shows its clients; any other as it is.
 core::ip_address unmapped(const core::ip_address& address) noexcept;
 
+/// True where one of `claims` stands for this peer, or may: a cgroup that is unknown, or cannot be looked up,
+/// counts as that of the claim. Who may be a phase is no operator.
+bool may_stand_for_a_phase(std::span<const config::peer_claim> claims, const local_peer& peer);
+
 /// What judge() will ask for, so that nobody gathers what nobody needs.
 struct demands {
   bool peer = false;

@@ -299,6 +299,19 @@ std::expected<proven, refusal> judge(const config::listener& listener, const evi
   return judge(listener, evidence, jobs, cgroup_id_of);
 }
 
+bool may_stand_for_a_phase(std::span<const config::peer_claim> claims, const local_peer& peer,
+                           cgroup_lookup cgroup_of) {
+  return std::ranges::any_of(claims, [&](const config::peer_claim& claim) {
+    if (claim.uid) return *claim.uid == peer.uid;  // in whichever cgroup: it might move
+    const auto id = cgroup_of(claim.cgroup);
+    return !id || (*id != 0 && (peer.cgroup == 0 || *id == peer.cgroup));
+  });
+}
+
+bool may_stand_for_a_phase(std::span<const config::peer_claim> claims, const local_peer& peer) {
+  return may_stand_for_a_phase(claims, peer, cgroup_id_of);
+}
+
 demands demands_of(const config::listener& listener) noexcept {
   return {.peer = any_asks_for(listener, source::peer),
           .credential = any_asks_for(listener, source::credential),

@@ -14,4 +14,7 @@ using cgroup_lookup = std::expected<std::uint64_t, std::string> (*)(const std::s
 std::expected<proven, refusal> judge(const config::listener& listener, const evidence& evidence,
                                      const job_lookup& jobs, cgroup_lookup cgroup_of);
 
+bool may_stand_for_a_phase(std::span<const config::peer_claim> claims, const local_peer& peer,
+                           cgroup_lookup cgroup_of);
+
 }  // namespace exeat::identity

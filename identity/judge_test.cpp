@@ -100,6 +100,28 @@ TEST_CASE("the listener alone names its phase") {
         "identity-silent: no source of the listener names a phase");
 }
 
+TEST_CASE("who may stand for a phase, by uid, by cgroup, or because nobody can tell") {
+  const std::vector<config::peer_claim> claims{{.uid = 1001, .phase = "setup"},
+                                               {.uid = 1003, .cgroup = "/cg/setup", .phase = "setup"},
+                                               {.cgroup = "/cg/agent", .phase = "agent"}};
+  const auto may = [&](std::uint32_t uid, std::uint64_t cgroup, std::size_t first = 3) {
+    return identity::may_stand_for_a_phase(std::span(claims).first(first), {.uid = uid, .cgroup = cgroup},
+                                           cgroup_of);
+  };
+  CHECK(may(1001, 7));
+  CHECK(may(1003, 7));  // outside the cgroup, but its uid is that of a phase
+  CHECK(may(0, agent_cgroup));
+  CHECK_FALSE(may(0, 7));
+  CHECK(may(0, 0));           // no cgroup known, and a claim by cgroup alone
+  CHECK_FALSE(may(0, 0, 2));  // none such
+  CHECK_FALSE(may(1001, 7, 0));
+
+  const std::vector<config::peer_claim> broken{{.cgroup = "/cg/secret", .phase = "agent"}};
+  const std::vector<config::peer_claim> absent{{.cgroup = "/cg/absent", .phase = "agent"}};
+  CHECK(identity::may_stand_for_a_phase(broken, {.uid = 0, .cgroup = 7}, cgroup_of));
+  CHECK_FALSE(identity::may_stand_for_a_phase(absent, {.uid = 0, .cgroup = 7}, cgroup_of));
+}
+
 TEST_CASE("a peer is known by its uid, its cgroup, or both") {
   const auto l = listener_with({by_peer({{.uid = 1001, .phase = "setup"},
                                          {.uid = 1002, .phase = "agent"},

@@ -155,7 +155,9 @@ std::expected<step, problem> book::advance(std::string_view id, std::string_view
     return refused("the job " + std::string(words_of(live.ended())) + ": all of it is sealed");
   const auto now = live.current();
   const auto& order = live.plan();
-  const auto target = to.empty() ? std::optional(now + 1) : order.step_of(to);
+  // A seal that is not on disk yet comes first: who calls again after a failure means that one.
+  const bool is_unkept = one->kept.current < now;
+  const auto target = to.empty() ? std::optional(is_unkept ? now : now + 1) : order.step_of(to);
   if (!target) return refused("the phase is not in the order of the job (" + order.to_string() + ")");
   if (*target >= order.end())
     return refused("the job is in the last step of its order (" + order.to_string() + ")");
@@ -167,6 +169,23 @@ std::expected<step, problem> book::advance(std::string_view id, std::string_view
   live.seal_before(*target);
   if (!done) return failed("the seal cannot be kept: " + done.error() + std::string(only_here));
   return *target;
+}
+
+bool book::keep_seals() {
+  if (!store_) return true;
+  bool all = true;
+  const auto keep = [&](entry& one) {
+    const auto& live = one.live;
+    if (!live || one.over || live->ended() == ending::state_damaged) return;
+    if (one.kept.current >= live->current() && one.kept.ended == live->ended()) return;
+    auto next = one.kept;
+    next.current = live->current();
+    next.ended = live->ended();
+    all = persist(one, std::move(next)).has_value() && all;
+  };
+  keep(implicit_);
+  for (auto& [id, one] : open_) keep(one);
+  return all;
 }
 
 std::expected<void, problem> book::new_job() {

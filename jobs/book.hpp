@@ -93,8 +93,12 @@ class book {
   /// empty: the implicit job. On disk before the job shows it and before it returns. To the current step:
   /// nothing to do, which is no error. Errors: not_found; refused (going back, a phase that is not in the
   /// plan, no step left, a job that has ended, no state directory); failed: sealed in memory all the same,
-  /// but a restart may know nothing of it (call again).
+  /// but a restart may know nothing of it (call again: without `to` that means the same seal once more).
   std::expected<step, problem> advance(std::string_view id, std::string_view to);
+
+  /// Writes again what is sealed in memory and, after a failure, not yet on disk. False: something still is
+  /// not; call again.
+  bool keep_seals();
 
   /// The next implicit job, unsealed; the last one ends. Heals a damaged or absent file of the implicit job.
   /// Never a directory without a marker, since that was never initialised or is not the one that was sealed

@@ -541,8 +541,19 @@ TEST_CASE("What cannot be written is sealed in memory, and said") {
       CHECK(of->implicit()->current() == 1);
       // Nor is it taken for done the next time.
       CHECK(kind_of(of->advance("", "agent")) == problem::kind::failed);
+      CHECK(kind_of(of->advance("", "")) == problem::kind::failed);
+      CHECK_FALSE(of->keep_seals());
+      CHECK(of->implicit()->current() == 1);
     }
-    CHECK(of->advance("", "agent") == 1);
+    SUBCASE("by name") {
+      CHECK(of->advance("", "agent") == 1);
+    }
+    SUBCASE("without one, which means the same seal") {
+      CHECK(of->advance("", "") == 1);
+    }
+    SUBCASE("by itself") {
+      CHECK(of->keep_seals());
+    }
     of.reopen();
     CHECK(of->implicit()->current() == 1);
   }
@@ -554,10 +565,18 @@ TEST_CASE("What cannot be written is sealed in memory, and said") {
     }
     CHECK(of.wholly_sealed());
     CHECK(of->open_jobs()[0]->current() == order.end());
-    CHECK(of->lock_down(""));
-    of.reopen();
-    CHECK(of.wholly_sealed());
-    CHECK(of->open_jobs()[0]->current() == 0);  // as was said
+    SUBCASE("one of them again") {
+      CHECK(of->lock_down(""));
+      of.reopen();
+      CHECK(of.wholly_sealed());
+      CHECK(of->open_jobs()[0]->current() == 0);  // as was said
+    }
+    SUBCASE("all that is not kept") {
+      CHECK(of->keep_seals());
+      of.reopen();
+      CHECK(of.wholly_sealed());
+      CHECK(of->open_jobs()[0]->current() == order.end());
+    }
   }
   SUBCASE("new_job") {
     REQUIRE(of->advance("", "agent"));

@@ -198,6 +198,8 @@ std::expected<std::string, store::absence> store::read(std::string_view name) co
 std::expected<void, std::string> store::write(std::string_view name, std::string_view text) {
   if (text.size() > largest) return std::unexpected("it is larger than 16 MiB");
   if (auto placed = in_place(); !placed) return placed;
+  // What a failure left is removed first: that may take a while, in which clients could take the descriptor.
+  ::unlinkat(directory_.get(), (std::string(temporary_prefix) + std::string(name)).c_str(), 0);
   spare_ = descriptor();
   auto done = replace(directory_.get(), std::string(name), text);
   spare_ = spare_descriptor();

@@ -4,13 +4,14 @@ import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from urllib.parse import urlsplit
 
 import pytest
 
-from harness.client import Client, eventually
+from harness.client import Client, eventually, fs_uid
 from harness.origin import echo
 from harness.proxy import BINARY, SANITIZER, clean_environment, loopback, policy_of, run_exeat
 
@@ -63,6 +64,12 @@ def sealed(job):
 
 def order(proxy, *arguments, **environment):
     return run_exeat(*arguments, "--control", proxy.control, **environment)
+
+
+def over_control(proxy, path):
+    done = subprocess.run(["curl", "-sS", "--max-time", "30", "--unix-socket", proxy.control, f"http://localhost{path}"],
+                          capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def url_of(proxy):
@@ -122,15 +129,20 @@ def test_what_is_sealed_is_sealed_after_a_kill(exeat, job):
     assert order(proxy, "phase", "advance", "--to", "setup").returncode == 1
 
 
-def test_a_seal_that_cannot_be_kept_holds_all_the_same_and_is_an_error(exeat, job, tmp_path):
+@pytest.mark.parametrize("again", ["by hand", "by itself"])
+def test_a_seal_that_cannot_be_kept_holds_all_the_same_and_is_an_error(exeat, job, tmp_path, again):
     proxy = exeat(policy_of(), job)
     (tmp_path / "state").rename(tmp_path / "elsewhere")
     failed = order(proxy, "phase", "advance")
     assert failed.returncode == 2 and "state" in failed.stderr, failed
     assert proxy.logged(code="phase-not-kept", level="error")
+    assert order(proxy, "phase", "advance").returncode == 2  # the same seal once more, not the next one
     assert sealed(status(proxy)[0]) == ["setup"]
     (tmp_path / "elsewhere").rename(tmp_path / "state")
-    assert order(proxy, "phase", "advance", "--to", "agent").returncode == 0  # now it is kept
+    if again == "by hand":
+        assert order(proxy, "phase", "advance", "--to", "agent").returncode == 0  # now it is kept
+    else:
+        assert proxy.logged(code="seal-kept")
     proxy.signal(signal.SIGKILL)
     proxy.wait()
     proxy.start()
@@ -400,6 +412,25 @@ def test_a_wrong_credential_waits_and_nobody_else_does(exeat, job):
     assert time.monotonic() - begin >= 0.9
 
 
+@as_root
+def test_a_phase_that_holds_the_admin_port_full_crowds_out_nobody_but_itself(exeat, job):
+    proxy = exeat(policy_of(), {"identity": {"agent": IDENTITY["identity"]}} | job)
+    held = []
+    with fs_uid(AGENT):
+        for _ in range(160):
+            one = socket.create_connection(("127.0.0.1", proxy.ports["admin"]))
+            one.sendall(b"GET / HTTP/1.1\r\n")
+            held.append(one)
+    done = run_exeat("phase", "advance", "--url", url_of(proxy), EXEAT_ADVANCE_SECRET=SECRET)
+    assert done.returncode == 0, done.stderr
+    with fs_uid(AGENT):
+        late = socket.create_connection(("127.0.0.1", proxy.ports["admin"]))
+    answer = late.recv(4096)
+    assert answer == b"" or b" 503 " in answer.split(b"\r\n")[0]
+    for one in [*held, late]:
+        one.close()
+
+
 # The policy of a job -------------------------------------------------------------------------------------------------
 
 NARROW = policy_of(agent=[{"host": "a.example"}])
@@ -419,6 +450,7 @@ def test_a_wider_policy_waits_for_the_job_to_end(exeat, job):
     [one] = json.loads(text)["held"]
     assert code == 200 and one["job"] == "" and one["findings"] == 1 and "evil.example" in one["first"]
     assert held(proxy) == 1 and "evil.example" in status(proxy)[0]["held"]["first"]
+    assert "evil.example" not in proxy.admin("/-/healthy")[1]
     assert "evil.example" in proxy.logged(code="policy-held")["text"]
     assert "held: it keeps its policy" in order(proxy, "phase", "status").stdout
 
@@ -432,6 +464,19 @@ def test_a_wider_policy_waits_for_the_job_to_end(exeat, job):
     proxy.wait()
     proxy.start()
     assert held(proxy) == 0
+
+
+def test_what_is_wrong_with_a_policy_is_told_to_operators_alone(exeat, job):
+    proxy = exeat(NARROW, job)
+    proxy.write_policy(policy_of(phases={"agent": {"canary": ["vault.example"], "allow": [{"host": "vault.example"}]}}))
+    assert order(proxy, "job", "new").returncode == 0
+    proxy.signal(signal.SIGHUP)
+    assert eventually(lambda: "degraded" in proxy.admin("/-/healthy")[1])
+    seen = proxy.admin("/-/healthy")[1]
+    assert "vault.example" not in seen and "the log says what is wrong" in seen
+    token = {"Authorization": f"Bearer {OPERATOR}"}
+    assert "vault.example" not in proxy.admin("/-/healthy", headers=token)[1]  # not asked for, so not looked at
+    assert "vault.example" in over_control(proxy, "/-/healthy")
 
 
 def test_what_is_held_back_is_refused_and_a_restart_changes_nothing(exeat, job, origin):
