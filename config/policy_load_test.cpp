@@ -527,6 +527,21 @@ TEST_CASE("a canary seals a job that there is, for somebody who is proven to bel
                                             .any_of = {},
                                             .where = {}});
   CHECK(wrong().empty());
+  const auto from = [&](const char* cidr) {
+    settings.listeners[0].identity[1] = {.kind = config::identity_check::source::source,
+                                         .peers = {},
+                                         .certificates = {},
+                                         .tokens = {},
+                                         .sources = {{*core::cidr::parse(cidr), "agent"}},
+                                         .upstreams = {},
+                                         .any_of = {},
+                                         .where = {}};
+    return wrong();
+  };
+  // Any local process has such an address.
+  for (const char* loopback : {"127.0.0.0/8", "127.0.0.1", "0.0.0.0/0", "::1", "::/0"})
+    CHECK(from(loopback).contains("anybody may be that phase here"));
+  CHECK(from("10.0.0.0/8").empty());
   settings.listeners[0].identity.pop_back();
   settings.listeners[0].endpoint = *config::parse_endpoint("unix:/run/exeat/agent.sock");
   CHECK(wrong().empty());

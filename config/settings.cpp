@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 
@@ -143,6 +144,35 @@ bool names_job(const identity_check& check) {
          std::ranges::any_of(check.any_of, names_job);
 }
 
+bool is_loopback(const core::cidr& cidr) {
+  static const auto v4 = core::cidr::parse("127.0.0.0/8").value();
+  static const auto v6 = core::cidr::parse("::1/128").value();
+  return std::ranges::any_of(std::array{v4, v6},
+                             [&](const auto& one) { return cidr.contains(one) || one.contains(cidr); });
+}
+
+// True where any local process passes the check as that phase.
+bool proves_nothing(const identity_check& check, const listener& listener, const std::string& phase) {
+  switch (check.kind) {
+    case identity_check::source::listener:
+      return listener.phase == phase;
+    case identity_check::source::proxy_protocol:
+      return std::ranges::any_of(check.upstreams, is_loopback);
+    case identity_check::source::source:
+      return std::ranges::any_of(check.sources, [&](const source_claim& claim) {
+        return claim.phase == phase && is_loopback(claim.cidr);
+      });
+    case identity_check::source::any_of:
+      return std::ranges::any_of(check.any_of,
+                                 [&](const auto& one) { return proves_nothing(one, listener, phase); });
+    case identity_check::source::peer:
+    case identity_check::source::mtls:
+    case identity_check::source::credential:
+      return false;
+  }
+  return false;
+}
+
 // Where nobody proves a phase, anybody could seal the job with one request.
 void check_lockdown(const settings& s, const allowlist::policy& policy, std::vector<error>& out) {
   const bool has_jobs =
@@ -159,14 +189,15 @@ void check_lockdown(const settings& s, const allowlist::policy& policy, std::vec
     }
     for (const auto& listener : s.listeners) {
       const bool is_open = std::holds_alternative<tcp_endpoint>(listener.endpoint) &&
-                           listener.identity.size() == 1 &&
-                           listener.identity[0].kind == identity_check::source::listener;
-      if (!is_open || listener.phase != phase.name) continue;
+                           std::ranges::all_of(listener.identity, [&](const auto& check) {
+                             return proves_nothing(check, listener, phase.name);
+                           });
+      if (!is_open) continue;
       out.push_back(
           complaint(listener.where, to_string(listener.endpoint),
                     fmt::format("the canaries of phase {} lock the job down, and anybody may be that "
-                                "phase here: let the listener ask for an `identity`, or let the "
-                                "canaries say `action: alert`",
+                                "phase here: let the listener ask for an `identity` that a local "
+                                "process has to prove, or let the canaries say `action: alert`",
                                 phase.name)));
     }
   }

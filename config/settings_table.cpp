@@ -267,8 +267,9 @@ std::vector<setting_row> make_rows() {
           "limits.connections", "Client connections in the whole process (`too-many-connections`)."),
       count<EXEAT_AT(limits.connections_per_client), 0, 1'000'000>(
           "limits.connections_per_client",
-          "Connections of one client address, or of one uid on unix sockets (`too-many-of-client`); 0: no "
-          "limit."),
+          "Connections of one client (`too-many-of-client`): a uid on unix sockets and where `peer` asks for "
+          "it, "
+          "otherwise an address, of which all of 127.0.0.0/8 are one; 0: no limit."),
       size<EXEAT_AT(limits.head_bytes), 1024, 1ULL << 20>(
           "limits.head_bytes", "Octets of one request or response head (`head-too-large`)."),
       count<EXEAT_AT(limits.head_fields), 8, 128>(

@@ -31,8 +31,12 @@ struct client_peer {
   bool proxy_header = false;    ///< `address` and `port` are those of a PROXY header
   std::shared_ptr<const identity::certificate_names> certificate;
 
+  /// Who shares limits: by uid where that is known, else by address. All of 127.0.0.0/8 is one client, for a
+  /// local process may come from each of its addresses.
   client_key key() const noexcept {
-    return address ? client_key{*address} : key_of_uid(local ? local->uid : 0);
+    if (local || !address) return key_of_uid(local ? local->uid : 0);
+    if (address->is_v4() && address->bytes()[0] == 127) return {core::ip_address::v4(0x7f000001)};
+    return {*address};
   }
 };
 

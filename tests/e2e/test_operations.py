@@ -141,6 +141,13 @@ def test_connections_per_client_are_limited(exeat, origin):
         client.send("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
         rest = client.read_all()
         assert rest == b"" or b" 503 " in rest.split(b"\r\n")[0]
+    with socket.socket() as other:  # the same client by another of its addresses
+        other.bind(("127.0.0.9", 0))
+        other.settimeout(30)
+        other.connect(("127.0.0.1", proxy.ports["agent"]))
+        other.sendall(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
+        rest = other.recv(4096)
+        assert rest == b"" or b" 503 " in rest.split(b"\r\n")[0]
     assert eventually(lambda: proxy.metric("exeat_limit_hits_total", reason="too-many-of-client") >= 1)
     for client in clients:
         client.close()
