@@ -37,10 +37,14 @@ TEST_CASE("an upload ends at its limit with a reset, by splice and by copy") {
     limits l({.upload = most, .download = {}});
     stage s({.pipes = pipes}, {}, {}, &l.of);
     const auto data = pattern(3 << 20);
+    bool reset_in_send = false;  // whoever is told of a reset first is the only one
     std::thread writer([&] {
       for (std::string_view left = data; !left.empty();) {
         const auto n = ::send(s.client, left.data(), left.size(), MSG_NOSIGNAL);
-        if (n <= 0) break;
+        if (n <= 0) {
+          reset_in_send = errno == ECONNRESET;
+          break;
+        }
         left.remove_prefix(static_cast<std::size_t>(n));
       }
     });
@@ -52,7 +56,7 @@ TEST_CASE("an upload ends at its limit with a reset, by splice and by copy") {
     CHECK(s.seen.end->reason == core::reason::upload_limit);
     CHECK(s.seen.end->bytes_up == most);
     CHECK(l.used(way::up) == most);
-    CHECK(is_reset(s.client));
+    CHECK((reset_in_send || is_reset(s.client)));
   }
 }
 
