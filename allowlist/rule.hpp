@@ -71,6 +71,8 @@ struct rule_terms {
   std::vector<core::cidr> resolve_in;
   /// How many distinct names a wildcard may be used for, per job.
   std::optional<std::uint32_t> max_names;
+  /// How many bits what stands for the wildcard may carry; allowlist/name_entropy.hpp.
+  std::optional<std::uint32_t> max_name_entropy;
   transfer_limits limits;
   /// Upper-case tokens, sorted, each once; empty: any. With `methods` or `paths` the rule is one for plain
   /// HTTP.

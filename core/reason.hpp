@@ -31,6 +31,7 @@ enum class reason_kind : std::uint8_t {
   X(http_only,              "http-only",              policy,   403, "http_request_denied", "The rule names `methods` or `paths`, which only plain HTTP shows: it opens no tunnel.") \
   X(method_not_allowed,     "method-not-allowed",     policy,   403, "http_request_denied", "The rule that governs does not name this method.") \
   X(path_not_allowed,       "path-not-allowed",       policy,   403, "http_request_denied", "The rule that governs does not name this path, or the path can be read in more than one way.") \
+  X(name_entropy,           "name-entropy",           policy,   403, "http_request_denied", "What stands in the name for the wildcard carries more bits than the `max_name_entropy` of the rule allows.") \
   X(too_many_names,         "too-many-names",         policy,   403, "http_request_denied", "The wildcard has been used for as many names as its `max_names` allows in one job.") \
   X(upload_limit,           "upload-limit",           policy,   403, "http_request_denied", "The `upload_limit` of the rule, the phase or the job is used up.") \
   X(download_limit,         "download-limit",         policy,   403, "http_request_denied", "The `download_limit` of the rule, the phase or the job is used up.") \
