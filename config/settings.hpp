@@ -160,6 +160,26 @@ struct job_settings {
 
 enum class tighten_action : std::uint8_t { keep, cut };
 
+/// How far the process confines itself (Landlock, seccomp, no capabilities) before it serves.
+enum class sandbox_mode : std::uint8_t {
+  on,        ///< as far as the kernel goes; what is lacking is said
+  required,  ///< no start where something is lacking
+  off,
+};
+
+/// The sanitizers' run-time libraries call what the sandbox refuses.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr auto default_sandbox = sandbox_mode::off;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+inline constexpr auto default_sandbox = sandbox_mode::off;
+#else
+inline constexpr auto default_sandbox = sandbox_mode::on;
+#endif
+#else
+inline constexpr auto default_sandbox = sandbox_mode::on;
+#endif
+
 struct settings {
   /// The policy file; empty: the built-in policy. Relative paths have been resolved against the directory
   /// of exeat.yaml, as have all others here.
@@ -185,6 +205,9 @@ struct settings {
   bool watch = false;  ///< reload when a file changes
   tighten_action on_tighten = tighten_action::keep;
   bool insecure_policy_file = false;
+  /// The user that the process becomes before it opens a file; empty: it stays who started it.
+  std::string user;
+  sandbox_mode sandbox = default_sandbox;
   std::string via;  ///< pseudonym in `Via` (RFC 9110 7.6.3); empty: no Via
 
   /// 127.0.0.1:3128 setup, :3129 agent, :3130 mcp.
