@@ -208,7 +208,8 @@ struct settings {
   /// The user that the process becomes before it opens a file; empty: it stays who started it.
   std::string user;
   sandbox_mode sandbox = default_sandbox;
-  std::string via;  ///< pseudonym in `Via` (RFC 9110 7.6.3); empty: no Via
+  /// Pseudonym in `Via` (RFC 9110 7.6.3); empty: one of this process's own making; "none": no Via.
+  std::string via;
 
   /// 127.0.0.1:3128 setup, :3129 agent, :3130 mcp.
   static std::vector<listener> default_listeners();

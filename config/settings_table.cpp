@@ -311,8 +311,12 @@ std::vector<setting_row> make_rows() {
           "Accept a policy file that others may write. Whoever may write it decides what gets out."),
       {"via",
        R"({"type":["string","number","boolean"],"pattern":"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$","maxLength":64})",
-       "token", "The pseudonym in `Via` of forwarded plain HTTP messages (RFC 9110 7.6.3).", read_via,
-       [](const settings&) -> std::string { return "none: no Via is added"; }},
+       "token",
+       "The pseudonym in `Via` of forwarded plain HTTP messages (RFC 9110 7.6.3), by which a loop through "
+       "other "
+       "proxies is found. `none`: no Via is added, and only our own addresses are known as loops.",
+       read_via,
+       [](const settings&) -> std::string { return "`exeat-` and 16 random hex digits, new at each start"; }},
   };
 }
 

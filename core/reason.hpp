@@ -42,6 +42,7 @@ enum class reason_kind : std::uint8_t {
   X(address_forbidden,      "address-forbidden",      policy,   403, "destination_ip_prohibited", "The name resolves to (or is) a special-purpose address that no `addresses` entry excepts.") \
   X(address_denied,         "address-denied",         policy,   403, "destination_ip_prohibited", "The name resolves to (or is) an address within a `cidr` under `deny`.") \
   X(own_listener,           "own-listener",           policy,   403, "destination_ip_prohibited", "The destination is one of the proxy's own listeners.") \
+  X(proxy_loop,             "proxy-loop",             policy,   403, "proxy_loop_detected", "`Via` says that the request has been through this proxy before.") \
   X(identity_silent,        "identity-silent",        policy,   403, "http_request_denied", "A source of identity that the listener names gave no answer, so nobody knows which phase is asking.") \
   X(identity_ambiguous,     "identity-ambiguous",     policy,   403, "http_request_denied", "A source of identity gave more than one answer.") \
   X(identity_conflict,      "identity-conflict",      policy,   403, "http_request_denied", "The sources of identity that the listener names disagree about the phase or the job.") \

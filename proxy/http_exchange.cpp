@@ -45,9 +45,6 @@ task<bool> session::serve_http() {
     // any more: the client's next one may.
     detail.close = detail.close || core::row_of(record.reason).status == 407 ||
                    record.reason == core::reason::identity_changed;
-  } else if (!worker_.settings().via.empty() && wire::via_names(head_.fields, worker_.settings().via)) {
-    detail.reason = core::reason::own_listener;
-    detail.error = "Via says that the request has been here before";
   } else {
     http_exchange exchange(*this, std::move(record));
     co_return co_await exchange.run();

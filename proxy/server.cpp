@@ -25,6 +25,12 @@ std::uint64_t random_number() {
   return value;
 }
 
+// What `via` says, or a name that no other process has: loops are found by it.
+std::string pseudonym_of(const std::string& configured) {
+  if (configured == "none") return {};
+  return configured.empty() ? fmt::format("exeat-{:016x}", random_number()) : configured;
+}
+
 std::string certificates_text(const config::endpoint& at, const std::expected<void, std::string>& loaded) {
   return loaded ? fmt::format("the certificates of {} have changed", config::to_string(at))
                 : fmt::format("the certificates of {} stay as they were: {}", config::to_string(at),
@@ -61,6 +67,7 @@ server::server(const config::settings& settings, metrics::registry& registry, ev
     : registry_(registry),
       budget_(settings.limits.connections, settings.limits.connections_per_client, registry.workers()) {
   process_.settings = settings;
+  process_.settings.via = pseudonym_of(settings.via);
   process_.sink = &sink;
   process_.budget = &budget_;
   process_.id_seed = random_number();

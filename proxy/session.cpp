@@ -11,6 +11,7 @@
 #include "proxy/http_exchange.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/worker.hpp"
+#include "wire/forward_head.hpp"
 
 namespace exeat::proxy {
 namespace {
@@ -180,7 +181,11 @@ bool session::decide(request_record& record, std::string& error) {
   if (record.scheme != "https" && (record.scheme == "ws" || (record.governed && record.rule->terms) ||
                                    worker_.settings().on_tighten == config::tighten_action::cut))
     record.path = path_of(head_);
-  return decision.verdict != allowlist::verdict::deny;
+  if (decision.verdict == allowlist::verdict::deny) return false;
+  if (!wire::via_names(head_.fields, worker_.settings().via)) return true;
+  record.reason = core::reason::proxy_loop;
+  record.would_deny = false;
+  return false;
 }
 
 bool session::within_terms(request_record& record, const core::destination& to, std::uint64_t octets_up,

@@ -251,7 +251,7 @@ def test_via_loop(served):
             client.send(request(url + "/", "GET", *fields))
             assert client.answer().status in (403, 508, 502)
     assert server.connections == []
-    assert eventually(lambda: len(lines(proxy, reason="own-listener")) == 3)
+    assert eventually(lambda: len(lines(proxy, reason="proxy-loop")) == 3)
 
 
 def test_nothing_is_injected_into_the_log(served):
