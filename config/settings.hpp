@@ -15,6 +15,7 @@
 #include "allowlist/policy.hpp"
 #include "allowlist/rule.hpp"
 #include "config/error.hpp"
+#include "core/destination.hpp"
 #include "core/ip_address.hpp"
 
 namespace exeat::config {
@@ -148,6 +149,25 @@ struct timeout_settings {
   std::chrono::milliseconds tunnel_idle{0};         ///< a tunnel without an octet either way; 0: for ever
 };
 
+/// An entry under `upstream.proxies`: a proxy that stands between us and some origins.
+struct upstream_proxy {
+  bool every_host = false;  ///< `*` is among `hosts`: names and addresses
+  std::vector<allowlist::host_pattern> hosts;
+  core::destination at{core::ip_address{}, 0};
+  bool tls = false;             ///< `https://`
+  std::string ca;               ///< PEM file of those who sign its certificate; empty: the system's
+  std::string credential_file;  ///< "user:password"; empty: none is sent
+  bool remote = false;          ///< `resolve: remote`: names go on as they are
+  bool tunnels_http = false;    ///< `http: tunnel`: plain HTTP goes through CONNECT, too
+  allowlist::mark where;
+};
+struct upstream_settings {
+  std::vector<upstream_proxy> proxies;  ///< the first that matches is the way; empty: everything goes direct
+  /// `no_proxy`: what goes direct all the same.
+  std::vector<allowlist::host_pattern> direct_hosts;
+  std::vector<core::cidr> direct_prefixes;
+};
+
 /// `job:` of exeat.yaml: the one job that this process serves besides those of `exeat job open`.
 struct job_settings {
   /// In order; the phases of one step run beside one another. Empty: no job is declared, and no phase is ever
@@ -198,6 +218,7 @@ struct settings {
   std::string operator_token_file;
   log_settings log;
   dns_settings dns;
+  upstream_settings upstream;
   std::uint32_t workers = 0;  ///< 0: one per core that this process may use; at most 256
   limit_settings limits;
   timeout_settings timeouts;

@@ -43,6 +43,8 @@ enum class reason_kind : std::uint8_t {
   X(address_denied,         "address-denied",         policy,   403, "destination_ip_prohibited", "The name resolves to (or is) an address within a `cidr` under `deny`.") \
   X(own_listener,           "own-listener",           policy,   403, "destination_ip_prohibited", "The destination is one of the proxy's own listeners.") \
   X(proxy_loop,             "proxy-loop",             policy,   403, "proxy_loop_detected", "`Via` says that the request has been through this proxy before.") \
+  X(own_upstream,           "own-upstream",           policy,   403, "destination_ip_prohibited", "The destination is an upstream proxy of `upstream.proxies`, which is only ever the next hop.") \
+  X(guard_delegated,        "guard-delegated",        policy,   403, "destination_ip_prohibited", "The rule has `resolve_in`, but the name would be looked up by an upstream proxy (`resolve: remote`), where nobody can hold it to that.") \
   X(identity_silent,        "identity-silent",        policy,   403, "http_request_denied", "A source of identity that the listener names gave no answer, so nobody knows which phase is asking.") \
   X(identity_ambiguous,     "identity-ambiguous",     policy,   403, "http_request_denied", "A source of identity gave more than one answer.") \
   X(identity_conflict,      "identity-conflict",      policy,   403, "http_request_denied", "The sources of identity that the listener names disagree about the phase or the job.") \
@@ -109,6 +111,12 @@ enum class reason_kind : std::uint8_t {
   X(origin_truncated,       "origin-truncated",       upstream, 502, "http_response_incomplete", "The origin's body ended early; the client's connection is aborted.") \
   X(origin_not_http,        "origin-not-http",        upstream, 502, "http_protocol_error", "The origin's answer is not one unambiguous HTTP/1.x response.") \
   X(origin_timeout,         "origin-timeout",         upstream, 504, "http_response_timeout", "The origin did not answer within `timeouts.response`.") \
+  X(upstream_unreachable,   "upstream-unreachable",   upstream, 502, "destination_unavailable", "The upstream proxy that it goes through cannot be found or connected to.") \
+  X(upstream_timeout,       "upstream-timeout",       upstream, 504, "connection_timeout", "The upstream proxy did not answer our CONNECT within `timeouts.connect`.") \
+  X(upstream_tls,           "upstream-tls",           upstream, 502, "tls_protocol_error", "The TLS handshake with the upstream proxy failed, or its certificate does not verify.") \
+  X(upstream_refused,       "upstream-refused",       upstream, 502, "destination_unavailable", "The upstream proxy refused our CONNECT.") \
+  X(upstream_credential,    "upstream-credential",    upstream, 502, "proxy_configuration_error", "The upstream proxy wants a credential, or another one (`credential_file`). Its 407 never reaches a client.") \
+  X(upstream_not_http,      "upstream-not-http",      upstream, 502, "http_protocol_error", "The upstream proxy's answer to our CONNECT is not one unambiguous HTTP/1.x response, or it closed without one.") \
   X(draining,               "draining",               internal, 503, "proxy_internal_response", "The proxy is stopping.") \
   X(internal_error,         "internal-error",         internal, 500, "proxy_internal_error", "A fault of the proxy's own; the request was not forwarded.")
 // clang-format on

@@ -27,7 +27,7 @@ constexpr std::array bounded_views = {
     bounded_view{&event::hint, 400},       bounded_view{&event::sni, 253},
     bounded_view{&event::alpn, 128},       bounded_view{&event::tls_version, 16},
     bounded_view{&event::process, 256},    bounded_view{&event::command, 512},
-    bounded_view{&event::cgroup, 256},
+    bounded_view{&event::cgroup, 256},     bounded_view{&event::upstream, 280},
 };
 
 constexpr std::string_view cut_mark = "...";

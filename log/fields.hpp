@@ -26,6 +26,8 @@ namespace exeat::log {
   X(host,       "string", "decision, close",  "Destination name (lower-case A-labels) or address.") \
   X(port,       "number", "decision, close",  "Destination port.") \
   X(address,    "string", "decision, close",  "The address that was dialled, or the one that the guard refused.") \
+  X(upstream,   "string", "decision, close",  "The upstream proxy that it goes through, as a URL without credentials; absent where it goes direct. `address` is then what that one was asked for.") \
+  X(resolve,    "string", "decision, close",  "`remote`: the upstream proxy looks the name up (`resolve: remote`), and no address was checked here.") \
   X(verdict,    "string", "decision, close",  "`allow`, `deny`, `would_deny` (a phase in audit mode let it through) or `error` (allowed, but a limit, the origin or the proxy failed it).") \
   X(reason,     "string", "decision, close",  "One of the [reason codes](reasons.md). On `close`: why the tunnel ended; `allowed` is a regular end.") \
   X(rule,       "string", "decision, close",  "The governing rule, or on a refusal the one that missed nearly.") \

@@ -110,6 +110,17 @@ TEST_CASE("a refused local request names the process behind it") {
   CHECK(text_of(event).contains("  by /usr/bin/curl[77] uid 1002"));
 }
 
+TEST_CASE("an upstream proxy on the way is named, and that it resolves") {
+  proxy::event event = refusal();
+  CHECK_FALSE(json::parse(json_of(event)).as_object().contains("upstream"));
+  CHECK_FALSE(json::parse(json_of(event)).as_object().contains("resolve"));
+  event.upstream = "http://proxy.corp.example:3128";
+  event.delegated = true;
+  const json::object line = json::parse(json_of(event)).as_object();
+  CHECK(line.at("upstream") == "http://proxy.corp.example:3128");
+  CHECK(line.at("resolve") == "remote");
+}
+
 TEST_CASE("an IPv6 client stands in brackets") {
   proxy::event event = refusal();
   event.client = core::ip_address::parse("::1");
@@ -147,7 +158,7 @@ TEST_CASE("whatever the bytes, a line is one JSON object of printable ASCII that
     proxy::event event = refusal(bytes);
     event.phase = event.job = event.method = event.scheme = event.rule = event.rule_where = bytes;
     event.error = event.hint = event.sni = event.alpn = event.tls_version = bytes;
-    event.process = event.command = event.cgroup = bytes;
+    event.process = event.command = event.cgroup = event.upstream = bytes;
     const std::string line = json_of(event);
     REQUIRE(is_plain_line(line));
     boost::system::error_code failed;
@@ -172,7 +183,8 @@ TEST_CASE("every member of a line stands in the table of fields, in its order") 
   event.error = event.hint = "x";
   event.client_uid = 1;
   event.pid = 1;
-  event.process = event.command = event.cgroup = "x";
+  event.process = event.command = event.cgroup = event.upstream = "x";
+  event.delegated = true;
   event.address = core::ip_address{};
   event.dns = event.connect = std::chrono::microseconds{1};
   std::set<std::string> seen;

@@ -143,6 +143,8 @@ void append_json(std::string& out, const event& event) {
   line.text(field::host, event.host);
   if (event.port != 0) line.number(field::port, event.port);
   if (event.address) line.plain(field::address, event.address->to_string());
+  line.text(field::upstream, event.upstream);
+  if (event.delegated) line.plain(field::resolve, "remote");
   line.plain(field::verdict, name_of_verdict(event.verdict));
   line.plain(field::reason, core::code_of(event.reason));
   line.text(field::rule, event.rule);

@@ -45,6 +45,8 @@ struct event {
   std::string_view host;    ///< canonical, or empty
   std::uint16_t port = 0;
   std::optional<core::ip_address> address;  ///< dialled, or the one that the guard refused
+  std::string_view upstream;                ///< the proxy that it goes through, as a URL; empty: none
+  bool delegated = false;                   ///< that one looks the name up: no address was checked here
 
   std::string_view rule;        ///< id of the governing rule, or of the near miss; empty if none
   std::string_view rule_where;  ///< file:line of that rule
