@@ -130,7 +130,15 @@ struct dns_settings {
 struct limit_settings {
   std::uint32_t connections = 8'192;  ///< of clients, in the whole process
   std::uint32_t connections_per_client =
-      2'000;                                 ///< of one client address (or uid of a unix socket); 0: no limit
+      2'000;  ///< of one client address (or uid of a unix socket); 0: no limit
+  std::uint32_t connections_per_phase = 4'096;  ///< of one phase of one job; 0: no limit
+  std::uint32_t connections_per_job = 4'096;    ///< 0: no limit
+  std::uint32_t requests_per_client = 10'000;   ///< in a second; 0: no limit
+  std::uint32_t dials_per_destination = 128;    ///< under way, per worker; 0: no limit
+  std::uint32_t lookups = 1'024;                ///< names being looked up, per worker
+  std::uint32_t lookups_per_phase = 512;        ///< of these for one phase; 0: no limit
+  std::uint64_t buffers = 512ULL << 20;         ///< octets that the buffers of all workers may hold
+  std::uint32_t body_rate = 16;              ///< octets a second that a request body must bring; 0: no least
   std::uint32_t head_bytes = 32U << 10;      ///< of a request or response head
   std::uint32_t head_fields = 100;           ///< of a request or response head
   std::uint32_t upstream_idle_per_key = 64;  ///< idle upstream connections kept per worker, phase and origin
@@ -147,6 +155,8 @@ struct timeout_settings {
       60'000};  ///< plain HTTP: a body that stands still, a client between requests
   std::chrono::milliseconds upstream_idle{30'000};  ///< how long an idle upstream connection is kept
   std::chrono::milliseconds tunnel_idle{0};         ///< a tunnel without an octet either way; 0: for ever
+  std::chrono::milliseconds tunnel{0};              ///< a tunnel in all; 0: for ever
+  std::chrono::milliseconds tunnel_stall{600'000};  ///< a side that takes nothing of what waits; 0: for ever
 };
 
 /// An entry under `upstream.proxies`: a proxy that stands between us and some origins.

@@ -100,6 +100,14 @@ enum class reason_kind : std::uint8_t {
   X(too_many_connections,   "too-many-connections",   limit,    503, "connection_limit_reached", "The process holds `limits.connections` connections.") \
   X(too_many_of_client,     "too-many-of-client",     limit,    503, "connection_limit_reached", "This client holds `limits.connections_per_client` connections.") \
   X(out_of_descriptors,     "out-of-descriptors",     limit,    503, "connection_limit_reached", "The process is out of file descriptors.") \
+  X(too_many_of_phase,      "too-many-of-phase",      limit,    503, "connection_limit_reached", "The phase holds `limits.connections_per_phase` connections in its job.") \
+  X(too_many_of_job,        "too-many-of-job",        limit,    503, "connection_limit_reached", "The job holds `limits.connections_per_job` connections.") \
+  X(too_many_requests,      "too-many-requests",      limit,    429, "http_request_denied", "This client has sent more requests in a second than `limits.requests_per_client`.") \
+  X(too_many_dials,         "too-many-dials",         limit,    503, "connection_limit_reached", "`limits.dials_per_destination` connections to this destination are being opened, and none of them was done within `timeouts.connect`.") \
+  X(too_many_lookups,       "too-many-lookups",       limit,    503, "proxy_internal_response", "`limits.lookups` names are being looked up, or `limits.lookups_per_phase` by this phase.") \
+  X(out_of_buffers,         "out-of-buffers",         limit,    503, "proxy_internal_response", "The buffers of the process hold `limits.buffers` octets.") \
+  X(tunnel_timeout,         "tunnel-timeout",         limit,    408, "connection_timeout", "The tunnel has been open for `timeouts.tunnel`.") \
+  X(tunnel_stalled,         "tunnel-stalled",         limit,    408, "connection_timeout", "One side of the tunnel has taken none of what waits for it for `timeouts.tunnel_stall`.") \
   X(dns_not_found,          "dns-not-found",          upstream, 502, "dns_error", "The name does not exist or has no address.") \
   X(dns_failure,            "dns-failure",            upstream, 502, "dns_error", "The name server refused, failed or answered garbage.") \
   X(dns_timeout,            "dns-timeout",            upstream, 504, "dns_timeout", "No answer of the name servers within `timeouts.dns`.") \
