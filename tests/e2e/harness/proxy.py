@@ -55,9 +55,10 @@ def loopback(*hosts, cidr="127.0.0.1/32", **more):
 
 
 class Exeat:
-    """One running `exeat serve`. `settings` is merged over the test's defaults, key by key of the top level."""
+    """One running `exeat serve`. `settings` is merged over the test's defaults, key by key of the top level;
+    `wrapper` is a command that runs the one behind it."""
 
-    def __init__(self, policy, settings=None, arguments=(), environment=None, dns=None):
+    def __init__(self, policy, settings=None, arguments=(), environment=None, dns=None, wrapper=()):
         self.folder = Path(tempfile.mkdtemp(prefix="exeat-"))
         self.policy_file = self.folder / "policy.yaml"
         self.config_file = self.folder / "exeat.yaml"
@@ -66,7 +67,7 @@ class Exeat:
         self.control = str(self.folder / "control.sock")
         self.write_policy(policy)
         self._wanted, self._arguments = settings or {}, list(arguments)
-        self._environment, self._dns = environment or {}, dns
+        self._environment, self._dns, self._wrapper = environment or {}, dns, list(wrapper)
         self.process, self.output, self.ports = None, [], {}
 
     def write_policy(self, policy):
@@ -95,7 +96,7 @@ class Exeat:
             if value is None:
                 settings.pop(key, None)
             elif isinstance(value, dict) and isinstance(settings.get(key), dict):
-                settings[key] = {**settings[key], **value}
+                settings[key] = {k: v for k, v in {**settings[key], **value}.items() if v is not None}
             else:
                 settings[key] = value
         settings["listeners"] += self._wanted.get("more_listeners", [])
@@ -131,7 +132,8 @@ class Exeat:
 
     def _spawn(self):
         process = subprocess.Popen(
-            [BINARY, "serve", "--config", str(self.config_file), *self._arguments], cwd=self.folder,
+            [*self._wrapper, os.path.abspath(BINARY), "serve", "--config", str(self.config_file), *self._arguments],
+            cwd=self.folder,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             env=clean_environment(**self._environment))
         self._reader = threading.Thread(target=self._read, args=(process.stdout, self.output), daemon=True)
