@@ -25,6 +25,7 @@ task<http_exchange::answer> http_exchange::exchange() {
                                        .websocket_request = request_.websocket};
   wire::response_parser parser;
   wire::response_head head;
+  std::size_t interim_octets = 0;
   for (unsigned interim = 0;;) {
     const auto octets = answer_->data();
     switch (parser.parse({octets.data(), octets.size()}, limits, context, head)) {
@@ -38,8 +39,9 @@ task<http_exchange::answer> http_exchange::exchange() {
         break;
     }
     if (!head.is_interim()) co_return co_await relay_answer(head, parser.size());
-    if (++interim > wire::max_interim_responses) {
-      download_trouble(core::reason::origin_not_http, "too many interim answers");
+    interim_octets += parser.size();
+    if (++interim > wire::max_interim_responses || interim_octets > limits.bytes) {
+      download_trouble(core::reason::origin_not_http, "too many interim answers, or too large ones");
       co_return answer::failed;
     }
     if (request_.minor >= 1) {
@@ -88,6 +90,7 @@ task<http_exchange::answer> http_exchange::relay_answer(const wire::response_hea
   const bool reusable = head.keep_alive && from != wire::body_framing::until_close;
   const bool auth = head.connection_auth || request_.auth;
   const bool is_switch = head.is_switch();
+  auto nominated = from == wire::body_framing::chunked ? wire::nominated_names(head.fields) : std::string();
   answer_->consume(head_size);  // the head's views end here
   may_retry_ = false;
   if (const auto size = length + answer_text_.size();
@@ -104,7 +107,7 @@ task<http_exchange::answer> http_exchange::relay_answer(const wire::response_hea
   }
   if (from == wire::body_framing::none || (from == wire::body_framing::length && length == 0)) {
     if (!co_await to_client({answer_text_})) co_return answer::failed;
-  } else if (!co_await relay_body(from, to, length)) {
+  } else if (!co_await relay_body(from, to, length, std::move(nominated))) {
     co_return answer::failed;
   }
   // Surplus octets would be taken for the next answer (RFC 9112 9.2, "response splitting"): such a connection
@@ -123,8 +126,9 @@ task<http_exchange::answer> http_exchange::relay_answer(const wire::response_hea
   co_return answer::complete;
 }
 
-task<bool> http_exchange::relay_body(wire::body_framing from, wire::body_framing to, std::uint64_t length) {
-  if (from == wire::body_framing::chunked) co_return co_await relay_chunks(to);
+task<bool> http_exchange::relay_body(wire::body_framing from, wire::body_framing to, std::uint64_t length,
+                                     std::string nominated) {
+  if (from == wire::body_framing::chunked) co_return co_await relay_chunks(to, std::move(nominated));
 
   const bool counted = from == wire::body_framing::length;
   const bool chunk = to == wire::body_framing::chunked;
@@ -156,9 +160,9 @@ task<bool> http_exchange::relay_body(wire::body_framing from, wire::body_framing
   }
 }
 
-task<bool> http_exchange::relay_chunks(wire::body_framing to) {
+task<bool> http_exchange::relay_chunks(wire::body_framing to, std::string nominated) {
   const bool chunk = to == wire::body_framing::chunked;
-  wire::chunked_decoder decoder;
+  wire::chunked_decoder decoder(std::move(nominated));
   std::string_view head = answer_text_;
   for (;;) {
     const auto held = answer_->data();

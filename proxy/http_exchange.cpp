@@ -45,6 +45,9 @@ task<bool> session::serve_http() {
     // any more: the client's next one may.
     detail.close = detail.close || core::row_of(record.reason).status == 407 ||
                    record.reason == core::reason::identity_changed;
+  } else if (head_.max_forwards == 0U) {
+    buffer_.consume(parser_.size());
+    co_return co_await answer_as_last(record, detail.close);
   } else {
     http_exchange exchange(*this, std::move(record));
     co_return co_await exchange.run();
@@ -52,6 +55,16 @@ task<bool> session::serve_http() {
   buffer_.consume(parser_.size());
   co_await refuse(record, detail);
   co_return !detail.close;
+}
+
+task<bool> session::answer_as_last(const request_record& record, bool close) {
+  auto event = record.to_event(event::kind::decision);
+  event.status = 204;
+  worker_.record(record.slot, event);
+  std::string answer = "HTTP/1.1 204 No Content\r\nExeat-Decision: ";
+  answer.append(record.id.view()).append(close ? "\r\nConnection: close\r\n\r\n" : "\r\n\r\n");
+  if (co_await write_all(answer)) co_return false;
+  co_return !close;
 }
 
 http_exchange::http_exchange(session& session, request_record record)
@@ -72,7 +85,9 @@ http_exchange::http_exchange(session& session, request_record record)
               .wants_json = accept_wants_json(head.accept),
               .minor = static_cast<int>(head.minor),
               .framing = head.framing,
-              .length = head.content_length};
+              .length = head.content_length,
+              .nominated = head.framing == wire::body_framing::chunked ? wire::nominated_names(head.fields)
+                                                                       : std::string()};
   body_done_ = !announces_body(head);
   wire::write_request_head(head, {.via = worker_.settings().via}, request_text_);
   // The head's views end here: the buffer now belongs to the body and to the requests behind it.

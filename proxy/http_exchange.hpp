@@ -50,6 +50,7 @@ class http_exchange {
     int minor = 1;
     wire::body_framing framing = wire::body_framing::none;
     std::uint64_t length = 0;
+    std::string nominated;  ///< of a chunked body: trailers that stay here
   };
   enum class answer : std::uint8_t { complete, retry, failed, tunnel };
   using parts = std::array<std::string_view, 4>;  ///< written as one
@@ -74,8 +75,9 @@ class http_exchange {
 
   // The answer.
   task<answer> relay_answer(const wire::response_head& head, std::size_t head_size);
-  task<bool> relay_body(wire::body_framing from, wire::body_framing to, std::uint64_t length);
-  task<bool> relay_chunks(wire::body_framing to);
+  task<bool> relay_body(wire::body_framing from, wire::body_framing to, std::uint64_t length,
+                        std::string nominated);
+  task<bool> relay_chunks(wire::body_framing to, std::string nominated);
   /// Octets added to the answer's buffer; 0 = the origin closed, failed or was cut by a deadline.
   task<std::size_t> read_origin();
 

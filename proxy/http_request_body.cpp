@@ -55,7 +55,7 @@ task<bool> http_exchange::pump_length() {
 }
 
 task<bool> http_exchange::pump_chunked() {
-  wire::chunked_decoder decoder;
+  wire::chunked_decoder decoder(request_.nominated);
   for (;;) {
     const auto held = session_.buffer_.data();
     const auto step = decoder.next({held.data(), held.size()});

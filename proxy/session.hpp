@@ -119,6 +119,8 @@ class session final : public live_session {
   bool sealed_since(request_record& record, std::string_view& error) const;
   /// True where the connection may carry another request.
   task<bool> serve_http();
+  /// Of an OPTIONS that may go no further. True where the connection may carry another request.
+  task<bool> answer_as_last(const request_record& record, bool close);
 
   task<error_code> write_all(std::span<const char> octets);
   /// Reads into buffer_; 0 with no error = the client has closed its side.

@@ -15,6 +15,14 @@ std::uint64_t hex_value(char c) noexcept {
   return static_cast<std::uint64_t>(lower(c) - 'a') + 10;
 }
 
+bool is_listed(std::string_view list, std::string_view name) noexcept {
+  std::string_view element;
+  while (next_element(list, element)) {
+    if (same_text(element, name)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool is_forbidden_trailer(std::string_view name) noexcept {
@@ -25,22 +33,38 @@ bool is_forbidden_trailer(std::string_view name) noexcept {
       return true;  // every field that the proxy itself reads, writes or removes
   }
   static constexpr std::string_view exact[] = {"age",
+                                               "allow",
+                                               "alt-svc",
+                                               "authentication-info",
+                                               "cache-control",
+                                               "cdn-loop",
+                                               "clear-site-data",
                                                "cookie",
                                                "date",
+                                               "early-data",
                                                "expires",
+                                               "forwarded",
                                                "location",
-                                               "max-forwards",
+                                               "origin",
                                                "pragma",
+                                               "prefer",
+                                               "priority",
                                                "range",
+                                               "referer",
                                                "retry-after",
                                                "set-cookie",
                                                "strict-transport-security",
+                                               "user-agent",
                                                "vary",
                                                "warning",
-                                               "cache-control",
-                                               "authentication-info"};
+                                               "x-method-override",
+                                               "x-original-url",
+                                               "x-real-ip",
+                                               "x-rewrite-url"};
   return starts_with_text(name, "content-") || starts_with_text(name, "if-") ||
-         starts_with_text(name, "access-control-") || starts_with_text(name, "sec-") ||
+         starts_with_text(name, "accept-") || starts_with_text(name, "access-control-") ||
+         starts_with_text(name, "sec-") || starts_with_text(name, "x-forwarded-") ||
+         starts_with_text(name, "x-http-method") ||
          std::ranges::any_of(exact, [&](std::string_view item) { return same_text(name, item); });
 }
 
@@ -71,7 +95,7 @@ bool chunked_decoder::take_trailer() {
     detail_ = parsed.error().detail;
     return false;
   }
-  if (!is_forbidden_trailer(parsed->name)) {
+  if (!is_forbidden_trailer(parsed->name) && !is_listed(nominated_, parsed->name)) {
     trailers_.append(parsed->name).append(": ").append(parsed->value).append("\r\n");
   }
   line_.clear();

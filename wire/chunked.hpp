@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace exeat::wire {
 
@@ -27,10 +28,14 @@ struct chunk_step {
 /// Strict: a size is 1 to 16 hex digits and below 2^62, with no sign, prefix or white space; every line ends
 /// in CRLF; chunk data is followed by CRLF. Extensions are dropped: at most 256 octets on a line and 16 KiB
 /// in a body, of HTAB and printable ASCII. Trailers are parsed like fields, at most 32 of them and 8 KiB;
-/// those that RFC 9110 6.5.1 forbids (framing, routing, authentication, content and cache rules, cookies),
-/// all that concern the connection, and Proxy-* are dropped. Allocates only for trailers.
+/// those that RFC 9110 6.5.1 forbids (framing, routing, modifiers, authentication, content and cache rules,
+/// cookies), all that concern the connection, Proxy-* and what the head's Connection nominates are dropped.
+/// Allocates only for trailers.
 class chunked_decoder {
  public:
+  /// `nominated`: nominated_names() of the head.
+  explicit chunked_decoder(std::string nominated = {}) noexcept : nominated_(std::move(nominated)) {}
+
   static constexpr std::size_t max_extension_line = 256;
   static constexpr std::size_t max_extensions = 16 * 1024;
   static constexpr std::size_t max_trailer_bytes = 8 * 1024;
@@ -75,6 +80,7 @@ class chunked_decoder {
   std::size_t trailer_count_ = 0;
   std::size_t trailer_bytes_ = 0;
   std::string line_;
+  std::string nominated_;
   std::string trailers_;
   std::string_view detail_;
 };

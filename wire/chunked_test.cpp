@@ -97,6 +97,23 @@ TEST_CASE("sound chunked bodies") {
   }
 }
 
+TEST_CASE("trailers that the head nominates, or that change how a message is read, are dropped") {
+  wire::chunked_decoder decoder("keep-alive,X-Hop,y");
+  const std::string body = "0\r\nx-hop: 1\r\nX-Hops: 2\r\nY: 3\r\nhop: 4\r\n\r\n";
+  CHECK(decoder.next(body).what == kind::end);
+  CHECK(decoder.trailers() == "X-Hops: 2\r\nhop: 4\r\n");
+  for (const std::string name :
+       {"X-Forwarded-For", "Forwarded", "Origin", "X-HTTP-Method-Override", "Max-Forwards", "Accept-Encoding",
+        "User-Agent", "Alt-Svc", "CDN-Loop", "X-Original-URL"}) {
+    CAPTURE(name);
+    CHECK(wire::is_forbidden_trailer(name));
+  }
+  for (const std::string name : {"ETag", "Server-Timing", "Digest", "X-Checksum", "Origins"}) {
+    CAPTURE(name);
+    CHECK_FALSE(wire::is_forbidden_trailer(name));
+  }
+}
+
 TEST_CASE("bodies that more than one reader could read") {
   const std::vector<std::string> rows = {
       "\r\n",

@@ -27,6 +27,8 @@ field_id identify(std::string_view name) noexcept {
       return when("http2-settings", field_id::http2_settings);
     case 'k':
       return when("keep-alive", field_id::keep_alive);
+    case 'm':
+      return when("max-forwards", field_id::max_forwards);
     case 'p':
       if (same_text(name, "proxy-authorization")) return field_id::proxy_authorization;
       if (same_text(name, "proxy") || starts_with_text(name, "proxy-")) return field_id::proxy;
@@ -132,6 +134,21 @@ std::expected<connection_options, fault> read_connection(field_list& fields,
       for (auto& other : fields) {
         if (same_text(other.name, option)) other.nominated = true;
       }
+    }
+  }
+  return out;
+}
+
+std::string nominated_names(const field_list& fields) {
+  std::string out;
+  for (const auto& f : fields) {
+    if (f.id != field_id::connection) continue;
+    auto list = f.value;
+    std::string_view option;
+    while (next_element(list, option)) {
+      if (same_text(option, "close") || same_text(option, "keep-alive")) continue;
+      if (!out.empty()) out += ',';
+      out.append(option);
     }
   }
   return out;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "wire/fault.hpp"
@@ -24,6 +25,7 @@ enum class field_id : std::uint8_t {
   host,
   http2_settings,
   keep_alive,
+  max_forwards,
   proxy,                ///< Proxy-* and the bare `Proxy` (httpoxy)
   proxy_authorization,  ///< also Proxy-*
   te,
@@ -90,6 +92,9 @@ inline constexpr std::size_t max_connection_options = 32;
 /// effect (responses). A nomination of Transfer-Encoding is without effect: framing is written anew on every
 /// hop. Fault: bad_field (an option that is no token, too many of them, a nomination that must not be).
 std::expected<connection_options, fault> read_connection(field_list& fields, bool refuse_end_to_end) noexcept;
+
+/// What the Connection fields nominate, comma-separated: trailers of these names stay here, too.
+std::string nominated_names(const field_list& fields);
 
 /// Fields that no Connection option may name.
 bool is_end_to_end_only(std::string_view name) noexcept;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <optional>
 
 #include "wire/octets.hpp"
 
@@ -40,6 +41,7 @@ bool passes(const field& f, bool chunked) noexcept {
     case field_id::other:
     case field_id::accept:
     case field_id::authorization:
+    case field_id::max_forwards:
     case field_id::via:
     case field_id::www_authenticate:
       return true;
@@ -62,9 +64,18 @@ bool passes(const field& f, bool chunked) noexcept {
   return false;
 }
 
-void append_passing(std::string& out, const field_list& fields, bool chunked) {
+// `hops`: what Max-Forwards is to say, where this hop counts.
+void append_passing(std::string& out, const field_list& fields, bool chunked,
+                    std::optional<std::uint32_t> hops = {}) {
   for (const auto& f : fields) {
-    if (passes(f, chunked)) append_field(out, f.name, f.value);
+    if (!passes(f, chunked)) continue;
+    if (f.id != field_id::max_forwards || !hops) {
+      append_field(out, f.name, f.value);
+      continue;
+    }
+    out.append(f.name).append(": ");
+    append_number(out, *hops);
+    out.append("\r\n");
   }
 }
 
@@ -99,7 +110,9 @@ void write_request_head(const request_head& head, const request_options& options
   out.append(" HTTP/1.1\r\nHost: ");
   append_authority(out, head.to);
   out.append("\r\n");
-  append_passing(out, head.fields, head.framing == body_framing::chunked);
+  auto hops = head.max_forwards;
+  if (hops && *hops > 0) --*hops;
+  append_passing(out, head.fields, head.framing == body_framing::chunked, hops);
   append_via(out, head.minor, options.via);
   if (head.framing == body_framing::chunked) append_field(out, "Transfer-Encoding", "chunked");
   if (head.framing == body_framing::length) append_length(out, head.content_length);

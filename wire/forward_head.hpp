@@ -23,7 +23,8 @@ struct request_options {
 };
 
 /// Clears `out` and writes the head. Host is made from the destination (port left out when it is 80). An
-/// empty path becomes "/", or "*" for OPTIONS (RFC 9112 3.2.4). Only for heads in absolute form.
+/// empty path becomes "/", or "*" for OPTIONS (RFC 9112 3.2.4). Only for heads in absolute form, and for
+/// those whose max_forwards is not 0: it is written one less.
 void write_request_head(const request_head& head, const request_options& options, std::string& out);
 
 struct response_options {

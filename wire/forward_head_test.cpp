@@ -57,6 +57,13 @@ TEST_CASE("a request goes on in origin form") {
   CHECK(request("OPTIONS http://h?a HTTP/1.0\r\n\r\n") == "OPTIONS /?a HTTP/1.1\r\nHost: h\r\n\r\n");
 }
 
+TEST_CASE("Max-Forwards of OPTIONS is counted down, in its place") {
+  const std::string lines = "A: 1\r\nmax-forwards: 5\r\nB: 2\r\n";
+  CHECK(request("OPTIONS http://h/ HTTP/1.0\r\n" + lines + "\r\n") ==
+        "OPTIONS / HTTP/1.1\r\nHost: h\r\nA: 1\r\nmax-forwards: 4\r\nB: 2\r\n\r\n");
+  CHECK(forwarded(lines) == lines);
+}
+
 TEST_CASE("a request goes on in absolute form to a next proxy") {
   wire::request_options options;
   options.absolute_authority = "10.0.0.1:80";

@@ -1,5 +1,7 @@
 #include "wire/request_head.hpp"
 
+#include <algorithm>
+
 #include "wire/authority.hpp"
 #include "wire/octets.hpp"
 #include "wire/request_line.hpp"
@@ -17,6 +19,7 @@ void clear(request_head& out) noexcept {
   out.content_length = 0;
   out.keep_alive = out.expect_continue = out.upgrade_websocket = out.connection_auth = false;
   out.proxy_authorization.reset();
+  out.max_forwards.reset();
 }
 
 verdict judge_target(request_head& out) noexcept {
@@ -92,6 +95,24 @@ verdict judge_upgrade(request_head& out, const connection_options& connection) n
   return {};
 }
 
+verdict judge_hops(request_head& out) noexcept {
+  constexpr std::uint32_t most = 1'000'000'000;
+  if (out.method != "OPTIONS") return {};
+  for (const auto& f : out.fields) {
+    if (f.id != field_id::max_forwards) continue;
+    if (out.max_forwards) return fault{reason::bad_field, "more than one Max-Forwards field"};
+    if (f.value.empty() || !all(f.value, octet_digit)) {
+      return fault{reason::bad_field, "Max-Forwards is not a number"};
+    }
+    std::uint64_t value = 0;
+    for (const char c : f.value) {
+      value = std::min<std::uint64_t>(value * 10 + static_cast<unsigned>(c - '0'), most);
+    }
+    out.max_forwards = static_cast<std::uint32_t>(value);
+  }
+  return {};
+}
+
 verdict judge(request_head& out) noexcept {
   if (auto wrong = judge_target(out)) return wrong;
   if (auto wrong = judge_host(out)) return wrong;
@@ -99,7 +120,8 @@ verdict judge(request_head& out) noexcept {
   const auto connection = read_connection(out.fields, true);
   if (!connection) return connection.error();
   if (auto wrong = judge_upgrade(out, *connection)) return wrong;
-  out.keep_alive = out.minor == 1 && !connection->close;
+  if (auto wrong = judge_hops(out)) return wrong;
+  out.keep_alive = out.minor == 1 && !connection->close && !out.upgrade_websocket;
   for (const auto& f : out.fields) {
     if (f.id == field_id::proxy_authorization) {
       if (out.proxy_authorization) return fault{reason::bad_field, "more than one Proxy-Authorization field"};

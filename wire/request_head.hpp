@@ -27,11 +27,15 @@ struct request_head {
 
   body_framing framing = body_framing::none;  ///< none, length or chunked
   std::uint64_t content_length = 0;
-  bool keep_alive = false;         ///< another request may follow: HTTP/1.1 without `close`, never HTTP/1.0
+  /// Another request may follow: HTTP/1.1 without `close`, never HTTP/1.0, and not behind an Upgrade to
+  /// WebSocket: what the client sends then may be meant for the other protocol (RFC 9931).
+  bool keep_alive = false;
   bool expect_continue = false;    ///< HTTP/1.1, `100-continue`, and a body is announced
   bool upgrade_websocket = false;  ///< a sound WebSocket handshake; any other upgrade is simply not forwarded
   bool connection_auth = false;  ///< Authorization is NTLM or Negotiate: the origin connection is not pooled
   std::optional<std::string_view> proxy_authorization;
+  /// Of OPTIONS only (TRACE is refused): 0 = do not forward, answer as the last recipient (RFC 9110 7.6.2).
+  std::optional<std::uint32_t> max_forwards;
   std::string_view accept;
   std::string_view host;  ///< the Host field, empty where HTTP/1.0 has none
 
@@ -54,6 +58,7 @@ struct request_head {
 /// - Upgrade: websocket only on GET, HTTP/1.1, without a body, nominated by Connection, in one field
 ///   (bad_upgrade). Other protocols, h2c above all, are left out of what is forwarded.
 /// - Proxy-Authorization at most once (bad_field). Connection: see read_connection.
+/// - Max-Forwards of OPTIONS: one number (bad_field); above 1e9 it counts as 1e9.
 class request_parser {
  public:
   /// `out` is valid on done; on error it holds what was understood before the fault: method, target, accept.

@@ -376,6 +376,28 @@ TEST_CASE("body framing") {
   CHECK(head.framing == body_framing::none);
 }
 
+TEST_CASE("Max-Forwards is ours to count on OPTIONS alone") {
+  wire::request_head head;
+  const auto of = [&](const std::string& method, const std::string& lines) {
+    return parse(method + " http://h/ HTTP/1.1\r\nHost: h\r\n" + lines + "\r\n", head);
+  };
+  REQUIRE(of("OPTIONS", "Max-Forwards: 10\r\n").status == parse_status::done);
+  CHECK(head.max_forwards == 10U);
+  REQUIRE(of("OPTIONS", "Max-Forwards: 000\r\n").status == parse_status::done);
+  CHECK(head.max_forwards == 0U);
+  REQUIRE(of("OPTIONS", "Max-Forwards: 99999999999999999999999999\r\n").status == parse_status::done);
+  CHECK(head.max_forwards == 1'000'000'000U);
+  REQUIRE(of("OPTIONS", "").status == parse_status::done);
+  CHECK_FALSE(head.max_forwards);
+  REQUIRE(of("GET", "Max-Forwards: x\r\nMax-Forwards: 0\r\n").status == parse_status::done);
+  CHECK_FALSE(head.max_forwards);
+  for (const std::string lines : {"Max-Forwards:\r\n", "Max-Forwards: -1\r\n", "Max-Forwards: 1, 1\r\n",
+                                  "Max-Forwards: 1\r\nmax-forwards: 1\r\n"}) {
+    CAPTURE(lines);
+    CHECK(of("OPTIONS", lines).code == "bad-field");
+  }
+}
+
 TEST_CASE("persistence, expectation, upgrade") {
   wire::request_head head;
   const auto of = [&](const std::string& lines) {
@@ -402,6 +424,8 @@ TEST_CASE("persistence, expectation, upgrade") {
   CHECK(refusal(get("Expect:\r\n")) == "bad-expect");
 
   CHECK(of("Upgrade: websocket\r\nConnection: Upgrade\r\n").get().upgrade_websocket);
+  CHECK_FALSE(head.keep_alive);  // what follows may be meant for the other protocol
+  CHECK(of("Upgrade: h2c\r\nConnection: Upgrade\r\n").get().keep_alive);
   CHECK(of("Upgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\n").get().upgrade_websocket);
   CHECK_FALSE(of("Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AA\r\n")
                   .get()

@@ -71,6 +71,10 @@ complaint judge(response_head& out, const response_context& context) noexcept {
   if (context.head_request || out.status == 304) return std::nullopt;
   out.framing = declared->framing;
   out.content_length = declared->content_length;
+  if (out.framing == body_framing::none && out.status < 300 &&
+      same_text(out.phrase, "connection established")) {
+    return "an answer to a CONNECT that nobody sent";
+  }
   if (out.framing == body_framing::none) {
     out.framing = body_framing::until_close;
     out.keep_alive = false;

@@ -16,7 +16,8 @@ struct response_context {
   bool connect_request = false;    ///< our own CONNECT to a next proxy: a 2xx opens the tunnel, no body
 };
 
-/// How many interim answers (1xx) an origin may send before the final one.
+/// How many interim answers (1xx) an origin may send before the final one; all of them together are no larger
+/// than one head may be.
 inline constexpr unsigned max_interim_responses = 16;
 
 /// Every view points into the caller's buffer.
@@ -47,9 +48,10 @@ struct response_head {
 /// missing where the phrase is empty (many servers do that, and it reads one way only). Field lines as strict
 /// as a request's. Body by RFC 9112 6.3: none for 1xx, 204, 304 and HEAD; chunked; Content-Length; else to
 /// the close. Refused: Transfer-Encoding other than one `chunked`, with Content-Length, in HTTP/1.0, or on
-/// 1xx and 204 (RFC 9112 6.1); Content-Length repeated or malformed, or other than 0 on 1xx and 204; 101 that
-/// nobody asked for, or whose Upgrade is not exactly `websocket`, or that Connection does not nominate. Not
-/// kept alive: HTTP/1.0, `close`, a body to the close.
+/// 1xx and 204 (RFC 9112 6.1); Content-Length repeated or malformed, or other than 0 on 1xx and 204; a 2xx
+/// without a length whose phrase is "Connection established" (a proxy takes the request for a CONNECT); 101
+/// that nobody asked for, or whose Upgrade is not exactly `websocket`, or that Connection does not nominate.
+/// Not kept alive: HTTP/1.0, `close`, a body to the close.
 class response_parser {
  public:
   parse_status parse(std::string_view buffer, const head_limits& limits, const response_context& context,

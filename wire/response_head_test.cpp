@@ -217,6 +217,14 @@ TEST_CASE("the length of an answer (RFC 9112 6.3)") {
   }
 }
 
+TEST_CASE("an answer to a CONNECT that nobody sent") {
+  CHECK(answer("HTTP/1.1 200 Connection established\r\n\r\n") == "refused");
+  CHECK(answer("HTTP/1.0 200 Connection Established\r\nProxy-Agent: x\r\n\r\n") == "refused");
+  CHECK(answer("HTTP/1.1 200 Connection established\r\nContent-Length: 0\r\n\r\n") == "0");
+  CHECK(answer("HTTP/1.1 200 Connection establishe\r\n\r\n") == "until-close close");
+  CHECK(answer("HTTP/1.1 200 Connection established\r\n\r\n", {.connect_request = true}) == "none");
+}
+
 TEST_CASE("what the caller must know of an answer") {
   wire::response_head head;
   const auto of = [&](const std::string& bytes) -> const wire::response_head& {

@@ -689,7 +689,7 @@ def test_websocket_with_early_data_both_ways(exeat, origin):
         while data := connection.read():
             connection.write(data)
     server = origin(handler)
-    proxy = exeat(allow(server.port), ONE)
+    proxy = exeat(allow(server.port), {**ONE, "via": "none"})
     with proxy.client() as client:
         client.send(request(f"http://{HOST}:{server.port}/", "GET", *UPGRADE, body=b"early up;"))
         assert client.answer().status == 101
@@ -709,12 +709,15 @@ def test_websocket_with_early_data_both_ways(exeat, origin):
     assert proxy.metric("exeat_bytes_total", direction="up") == close["bytes_up"]
 
 
-def test_a_websocket_that_is_refused_is_an_answer_like_any_other(served):
+def test_behind_a_websocket_that_is_refused_the_connection_ends(served):
+    """RFC 9931: what a client sends behind it may be meant for the other protocol, and is never read as a request."""
     proxy, server, url = served(lambda r: response(r.target, "426 Upgrade"), settings=ONE)
     with proxy.client() as client:
         client.send(request(url + "/1", "GET", *UPGRADE) + request(url + "/2"))
-        assert [client.answer().body for _ in range(2)] == [b"/1", b"/2"]
-    assert eventually(lambda: len(lines(proxy, event="decision")) == 2)
+        answer = client.answer()
+        assert (answer.body, answer.fields["connection"].lower()) == (b"/1", "close") and client.is_closed()
+    assert b"/2" not in server.received
+    assert eventually(lambda: len(lines(proxy, event="decision")) == 1)
 
 
 @pytest.mark.parametrize("fields", [

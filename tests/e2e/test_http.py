@@ -1,7 +1,9 @@
 """Plain HTTP in absolute form: what apt and HTTP_PROXY use."""
+import re
+
 import pytest
 
-from harness.client import eventually
+from harness.client import Client, eventually
 from harness.origin import http_handler, response
 from harness.proxy import loopback, policy_of
 
@@ -56,6 +58,61 @@ def test_the_head_is_written_anew(served):
     assert request.fields["x-theirs"] == "2"
     for gone in ("x-mine", "keep-alive", "te", "proxy-thing", "upgrade", "http2-settings", "forwarded"):
         assert gone not in request.fields, gone
+
+
+def test_via_has_a_name_of_its_own_by_default_and_may_be_left_out(served):
+    seen = []
+    for settings in (None, None, {"via": "none"}):
+        proxy, _, url = served(lambda request: (seen.append(request), response())[1], settings=settings)
+        with proxy.client() as client:
+            answer = client.get(url + "/")
+            assert answer.fields.get("via") == seen[-1].fields.get("via")
+    names = [request.fields.get("via", "") for request in seen]
+    assert all(re.fullmatch("1.1 exeat-[0-9a-f]{16}", name) for name in names[:2])
+    assert names[0] != names[1] and names[2] == ""
+
+
+def test_a_loop_through_another_proxy_is_found(exeat, origin, dns):
+    """A proxy in the middle sends on to us what we sent to it, as a request to a proxy."""
+    turns = []
+
+    def back(connection):
+        turns.append(connection)
+        head = connection.read_until(b"\r\n\r\n").decode()
+        line, rest = head.split("\r\n", 1)
+        method, target, version = line.split(" ")
+        with Client(("127.0.0.1", proxy.ports["agent"])) as client:
+            client.send(f"{method} http://{HOST}:{server.port}{target} {version}\r\n{rest}")
+            answer = client.answer()
+        connection.write(response(answer.body, f"{answer.status} {answer.reason}"))
+    server = origin(back)
+    proxy = exeat(policy_of(agent=[{"host": HOST, "ports": [server.port]}], addresses=[loopback()]))
+    with proxy.client() as client:
+        answer = client.get(f"http://{HOST}:{server.port}/")
+    assert (answer.status, answer.reason) == (403, "egress-denied proxy-loop")
+    assert len(turns) == 1
+    assert proxy.logged(reason="proxy-loop", verdict="deny")
+
+
+def test_two_in_a_row_are_no_loop(exeat, origin):
+    """A chain of two, each with its own name: the second one is reached by the first one as an origin is."""
+    seen = []
+    last = origin(http_handler(lambda request: (seen.append(request), response("last"))[1]))
+    second = exeat(policy_of(agent=[{"host": HOST, "ports": [last.port]}], addresses=[loopback()]))
+
+    def middle(connection):
+        head = connection.read_until(b"\r\n\r\n").decode()
+        line, rest = head.split("\r\n", 1)
+        with second.client() as client:
+            client.send(f"GET http://{HOST}:{last.port}/ HTTP/1.1\r\nHost: {HOST}:{last.port}\r\n"
+                        + "".join(f"{field}\r\n" for field in rest.split("\r\n") if field.startswith("Via:")) + "\r\n")
+            connection.write(response(client.answer().body))
+    bridge = origin(middle)
+    first = exeat(policy_of(agent=[{"host": HOST, "ports": [bridge.port]}], addresses=[loopback()]))
+    with first.client() as client:
+        assert client.get(f"http://{HOST}:{bridge.port}/").body == b"last"
+    names = [value for name, value in seen[0].raw_fields if name.lower() == "via"]
+    assert len(names) == 2 and names[0] != names[1]
 
 
 def test_via_is_added_where_it_is_set(served):
