@@ -26,6 +26,8 @@ CASES = [
     good("length-tab", "9112 5", post("Content-Length:\t5", body="hello"), post_line(length=5, body="hello")),
     good("length-other-case", "9110 5.1", post("cONTENT-lENGTH: 5", body="hello"), post_line(length=5, body="hello")),
     good("get-with-a-body", "9110 9.3.1", get("Content-Length: 5") + "hello", onward(length=5, body="hello")),
+    good("get-with-chunks", "9110 9.3.1", get("Transfer-Encoding: chunked") + "5\r\nhello\r\n0\r\n\r\n",
+         onward(chunked=True, body="hello")),
     good("delete-with-a-body", "9110 9.3.5", get("Content-Length: 5", method="DELETE") + "hello",
          onward("DELETE / HTTP/1.1", length=5, body="hello")),
     good("length-in-1.0", "9112 6.3", post("Content-Length: 5", body="hello", version="HTTP/1.0"),

@@ -24,6 +24,8 @@ CASES = [
           onward("POST / HTTP/1.1", length=2, body="hi"), Refused("bad-request-line")),
     good("denied-in-the-middle", "9112 9.3.2", get() + get(**EVIL) + SECOND, onward(), NO_RULE, TWO),
     good("denied-then-allowed", "9112 9.3.2", get(**EVIL) + SECOND, NO_RULE, TWO),
+    RequestCase("denied-head-has-no-body", "9110 9.3.2", get(method="HEAD", **EVIL), [NO_RULE]),
+    RequestCase("denied-heads", "9110 9.3.2", get(method="HEAD", **EVIL) * 3, [NO_RULE] * 3),
     good("denied-with-length-0", "9112 9.3", post("Content-Length: 0", **EVIL) + SECOND, NO_RULE, TWO),
     ended("denied-with-a-body", "9112 9.3", post(f"Content-Length: {len(SECOND)}", body=SECOND, **EVIL) + SECOND, NO_RULE),
     ended("denied-with-chunks", "9112 9.3", post("Transfer-Encoding: chunked", body="0\r\n\r\n", **EVIL) + SECOND, NO_RULE),

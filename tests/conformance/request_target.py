@@ -20,7 +20,7 @@ AMBIGUOUS = ("0177.0.0.1", "0x7f.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f
 BRACKETED = (("zone", "[fe80::1%25lo]", "ambiguous-ip-literal"), ("raw-zone", "[fe80::1%lo]", "ambiguous-ip-literal"),
              ("unclosed", "[::1", "bad-host"), ("v4-in-brackets", "[127.0.0.1]", "bad-host"), ("ipvfuture", "[v1.x]", "bad-host"),
              ("empty", "[]", "bad-host"), ("junk-behind", "[::1]x", "bad-host"), ("empty-port", "[::1]:", "bad-port"),
-             ("name", "[origin.corp.example]", "bad-host"), ("too-many-groups", "[1:2:3:4:5:6:7:8:9]", "bad-host"),
+             ("name", "[origin.corp.example]", "bad-host"), ("name-twice", "[[origin.corp.example]]", "bad-host"), ("too-many-groups", "[1:2:3:4:5:6:7:8:9]", "bad-host"),
              ("without-brackets", "::1", "bad-host"), ("two", "[::1][::1]", "bad-host"))
 
 TITLE = "Request target"

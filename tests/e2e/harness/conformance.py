@@ -243,7 +243,7 @@ class Judge:
         case = self.case
         lives = not case.ends and not case.finish
         wanted = [o for o in case.outcomes if not (getattr(o, "status", 0) is None or getattr(o, "answered", True) is False)]
-        answers, rest = self.answers([isinstance(o, n.Own) and o.status == 204 for o in wanted])
+        answers, rest = self.answers([case.send.startswith("HEAD ") or isinstance(o, n.Own) for o in wanted])
         if self.faults:
             return
         for outcome, answer in zip(wanted, answers):
@@ -348,6 +348,7 @@ class Judge:
         if isinstance(outcome, n.Cut):
             self.check(arrived == b"", "the origin got", arrived)
             self.check(ends[0]["reason"] == outcome.code and ends[0]["verdict"] == "deny", "the log says", ends[0])
+            self.check(outcome.code != "sni-mismatch" or ends[0].get("sni"), "no server name in the log:", ends[0])
             self.check(self.played.end == "fin", "the client's connection ended by", self.played.end)
             if outcome.http:
                 self.check(re.match(rb"HTTP/1\.1 403 egress-denied not-tls\r\n", inside), "the client got", inside)

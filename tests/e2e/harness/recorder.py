@@ -118,11 +118,9 @@ class Recorder:
         self._listener = socket.socket()
         # On every loopback address, and on nothing else.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
-        while True:
-            self._listener.bind(("0.0.0.0", 0))
-            self.port = self._listener.getsockname()[1]
-            if self.port >= 10000:
-                break
+        self._listener.bind(("0.0.0.0", 0))
+        self.port = self._listener.getsockname()[1]
+        assert self.port >= 10000, "the table counts on a port of five digits"
         self._listener.listen(512)
         self._sockets = []
         threading.Thread(target=self._accept, daemon=True).start()
