@@ -48,6 +48,7 @@ task<http_exchange::answer> http_exchange::exchange() {
       wire::write_response_head(head, {.client_minor = 1, .via = settings.via}, answer_text_);
       if (!co_await to_client({answer_text_}, false)) co_return answer::failed;
     }
+    may_retry_ = false;  // the request has been seen
     answer_->consume(parser.size());
     parser.reset();
   }

@@ -20,8 +20,8 @@ field_id identify(std::string_view name) noexcept {
       if (name.size() == 10) return when("connection", field_id::connection);
       return when("content-length", field_id::content_length);
     case 'e':
-      if (name.size() == 6) return when("expect", field_id::expect);
-      return starts_with_text(name, "exeat-") ? field_id::exeat : field_id::other;
+      if (starts_with_text(name, "exeat-")) return field_id::exeat;
+      return when("expect", field_id::expect);
     case 'h':
       if (name.size() == 4) return when("host", field_id::host);
       return when("http2-settings", field_id::http2_settings);

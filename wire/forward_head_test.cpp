@@ -57,6 +57,10 @@ TEST_CASE("a request goes on in origin form") {
   CHECK(request("OPTIONS http://h?a HTTP/1.0\r\n\r\n") == "OPTIONS /?a HTTP/1.1\r\nHost: h\r\n\r\n");
 }
 
+TEST_CASE("Exeat-* is ours, whatever stands behind the hyphen") {
+  CHECK(forwarded("Exeat-: 1\r\neXeat-Decision: 2\r\nExeat: 3\r\n") == "Exeat: 3\r\n");
+}
+
 TEST_CASE("Max-Forwards of OPTIONS is counted down, in its place") {
   const std::string lines = "A: 1\r\nmax-forwards: 5\r\nB: 2\r\n";
   CHECK(request("OPTIONS http://h/ HTTP/1.0\r\n" + lines + "\r\n") ==

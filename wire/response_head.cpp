@@ -30,6 +30,7 @@ complaint read_status_line(std::string_view line, response_head& out) noexcept {
 complaint judge_switch(const response_head& out, const response_context& context,
                        const connection_options& connection) noexcept {
   if (!context.websocket_request) return "101 without a request to switch";
+  if (out.minor == 0) return "101 in HTTP/1.0";
   const field* upgrade = nullptr;
   for (const auto& f : out.fields) {
     if (f.id != field_id::upgrade) continue;

@@ -50,8 +50,8 @@ struct response_head {
 /// the close. Refused: Transfer-Encoding other than one `chunked`, with Content-Length, in HTTP/1.0, or on
 /// 1xx and 204 (RFC 9112 6.1); Content-Length repeated or malformed, or other than 0 on 1xx and 204; a 2xx
 /// without a length whose phrase is "Connection established" (a proxy takes the request for a CONNECT); 101
-/// that nobody asked for, or whose Upgrade is not exactly `websocket`, or that Connection does not nominate.
-/// Not kept alive: HTTP/1.0, `close`, a body to the close.
+/// that nobody asked for, in HTTP/1.0, whose Upgrade is not exactly `websocket`, or that Connection does not
+/// nominate. Not kept alive: HTTP/1.0, `close`, a body to the close.
 class response_parser {
  public:
   parse_status parse(std::string_view buffer, const head_limits& limits, const response_context& context,

@@ -225,6 +225,12 @@ TEST_CASE("an answer to a CONNECT that nobody sent") {
   CHECK(answer("HTTP/1.1 200 Connection established\r\n\r\n", {.connect_request = true}) == "none");
 }
 
+TEST_CASE("a switch of protocols is HTTP/1.1") {
+  const std::string lines = "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+  CHECK(answer("HTTP/1.1 101 X\r\n" + lines, {.websocket_request = true}) != "refused");
+  CHECK(answer("HTTP/1.0 101 X\r\n" + lines, {.websocket_request = true}) == "refused");
+}
+
 TEST_CASE("what the caller must know of an answer") {
   wire::response_head head;
   const auto of = [&](const std::string& bytes) -> const wire::response_head& {

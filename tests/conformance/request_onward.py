@@ -58,7 +58,7 @@ CASES = [
     bad("proxy-authorization-twice", "9110 11.7.2", get("Proxy-Authorization: Basic eA==", "Proxy-Authorization: Basic eQ=="), "bad-field"),
     stays("proxy-anything", "9110 7.6.1", "Proxy-Foo: 1", "Proxy-Status: x", "Proxy-Features: y", "Proxy-Instruction: z"),
     stays("proxy-httpoxy", "3875 4.1.18", "Proxy: http://evil.example"),
-    stays("exeat-fields-are-ours", "9110 7.6", "Exeat-Decision: forged", "exeat-x: 1"),
+    stays("exeat-fields-are-ours", "9110 7.6", "Exeat-Decision: forged", "exeat-x: 1", "Exeat-: 2"),
     passes("proxy-without-hyphen-is-another", "9110 5.1", "Proxied: 1", "X-Proxy-Authorization: 2"),
     passes("authorization", "9110 11.6.2", "Authorization: Bearer x", "Cookie: a=b", "X-Api-Key: z"),
     passes("forwarded", "7239 4", "Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1"),

@@ -136,6 +136,7 @@ CASES = [
     garbage("switch-bare", "9110 15.2.2", head("HTTP/1.1 101 Switching Protocols")),
     garbage("switch-h2c-not-asked-for", "9113 3.1", head("HTTP/1.1 101 Switching Protocols", "Upgrade: h2c", "Connection: Upgrade")),
     garbage("switch-to-h2c", "9110 15.2.2", head("HTTP/1.1 101 X", "Upgrade: h2c", "Connection: Upgrade"), request=WEBSOCKET, ends=True),
+    garbage("switch-in-1.0", "9110 7.8", head("HTTP/1.0 101 X", *SWITCH), request=WEBSOCKET, ends=True),
     garbage("switch-to-two", "9110 15.2.2", head("HTTP/1.1 101 X", "Upgrade: websocket, h2c", "Connection: Upgrade"), request=WEBSOCKET, ends=True),
     garbage("switch-twice", "9110 15.2.2", head("HTTP/1.1 101 X", *SWITCH, "Upgrade: websocket"), request=WEBSOCKET, ends=True),
     garbage("switch-not-nominated", "9110 7.8", head("HTTP/1.1 101 X", "Upgrade: websocket"), request=WEBSOCKET, ends=True),

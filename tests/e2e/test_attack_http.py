@@ -589,6 +589,8 @@ def test_what_was_moved_before_a_failure_stands_in_its_line(exeat, origin):
 
 @pytest.mark.parametrize("what", ["head", "body", "next", "origin-silent", "origin-body", "client-reads-nothing"])
 def test_whoever_stands_still_is_ended(exeat, origin, what):
+    flood = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (99999999 if what == "client-reads-nothing" else 0)
+
     def handler(connection):
         connection.read_until(b"\r\n\r\n")
         if what == "origin-silent":
@@ -597,14 +599,15 @@ def test_whoever_stands_still_is_ended(exeat, origin, what):
             connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
             connection.read_all()
         elif what == "client-reads-nothing":
-            connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 99999999)
+            connection.write(flood)
         elif what == "body":
             connection.read_all()
         else:
             connection.write(response())
             connection.read_all()
     server = origin(handler)
-    proxy = exeat(allow(server.port), {**ONE, "timeouts": {"head": "300ms", "idle": "400ms", "response": "300ms"}})
+    proxy = exeat(allow(server.port), {**ONE, "timeouts": {
+        "head": "300ms", "idle": "400ms", "response": "300ms" if what == "origin-silent" else "30s"}})
     url = f"http://{HOST}:{server.port}"
     with proxy.client() as client:
         if what == "head":
@@ -674,6 +677,25 @@ def test_stopping_within_a_request_leaves_its_line(exeat, origin, dns):
             assert b"200" not in ending(client)[0]
     ends = [r for r in lines(proxy) if r["reason"] == "draining"]
     assert len({r["decision"] for r in ends}) == 3, lines(proxy)
+
+
+def test_behind_an_interim_answer_there_is_no_second_try(exeat, origin):
+    """The origin of a kept connection has seen the request, and ends: the client gets its 103 once."""
+    def handler(connection):
+        connection.read_until(b"\r\n\r\n")
+        connection.write(response("first"))
+        connection.read_until(b"\r\n\r\n")
+        connection.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    server = origin(handler)
+    proxy = exeat(allow(server.port), ONE)
+    url = f"http://{HOST}:{server.port}/"
+    with proxy.client() as client:
+        assert client.get(url).body == b"first"
+        client.send(request(url))
+        assert client.answer(interim=True).status == 103
+        assert client.answer(interim=True).status == 502
+    assert len(server.connections) == 1
+    assert proxy.logged(reason="origin-closed")
 
 
 # WebSocket ------------------------------------------------------------------------------------------------------------

@@ -47,8 +47,11 @@ class Played:
 
 
 class Stage:
-    def __init__(self, cases):
+    """`change(number, octets)` may alter what a request case sends, or the answer of a response case."""
+
+    def __init__(self, cases, change=None):
         self.cases = cases
+        self.change = change or (lambda number, data: data)
         self.go = [threading.Event() for _ in cases]
         self.origin = Recorder([self._act(number, case) for number, case in enumerate(cases)])
         self.dns = DnsServer()
@@ -93,7 +96,8 @@ class Stage:
             def own(text):
                 return None if text is None else octets(text, number, self.origin.port)
             if isinstance(case, n.ResponseCase):
-                return answer_with(own(case.answer), own(case.then), self.go[number], case.after)(sock, visit)
+                first = self.change(number, own(case.answer))
+                return answer_with(first, own(case.then), self.go[number], case.after)(sock, visit)
             wanted = len(self.inside(number)) if isinstance(case.outcome, n.Tunnel) else 0
             return serve_tunnel(own(case.banner), wanted)(sock, visit)
         return act
@@ -143,7 +147,7 @@ class Stage:
         port, sock = self.origin.port, stream.sock
         marker = octets(MARKER, number, port)
         if isinstance(case, n.RequestCase):
-            self._send(sock, octets(case.send, number, port, address=True), case.cut)
+            self._send(sock, self.change(number, octets(case.send, number, port, address=True)), case.cut)
             if case.finish:
                 sock.shutdown(socket.SHUT_WR)
             else:
@@ -173,6 +177,76 @@ class Stage:
         else:
             while stream.more():
                 pass
+
+
+HEAD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Z-]{1,32} (\*|/[!-~]*) HTTP/1\.1\r\nHost: ([a-z0-9_.-]+)(:[0-9]+)?\r\n((?:[^\r\n\0]+\r\n)*)\r\n")
+FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): [\t\x20-\x7e\x80-\xff]*")
+NEVER = re.compile(rb"(?i)(proxy(-.*)?|exeat-.*|keep-alive|te|http2-settings)$")
+
+
+def unsound(stage, number):
+    """What is wrong with what the origin got of a case that nobody has foreseen: each request is one sound request, to its own
+    name, and the log has a decision that let it through."""
+    faults, requests = [], 0
+    for visit in stage.origin.visits[number]:
+        faults += [fault for fault in (visit.fault, visit.surplus) if fault]
+        requests += len(visit.requests)
+        for request in visit.requests:
+            head = HEAD.fullmatch(request.head)
+            if not head or not NAME.search(head[2].decode()):
+                faults.append(request.head)
+                continue
+            names = [FIELD.fullmatch(line) for line in head[4].split(b"\r\n")[:-1]]
+            if not all(names):
+                faults.append(request.head)
+                continue
+            names = [name[1].lower() for name in names]
+            framing = [name for name in names if name in (b"content-length", b"transfer-encoding")]
+            if len(framing) > 1 or b"host" in names or any(NEVER.match(name) for name in names):
+                faults.append(request.head)
+    let_through = [r for r in stage.hosts.get(number, []) if r["event"] == "decision" and r.get("bytes_up")]
+    if len(let_through) != requests:
+        faults.append(f"{requests} requests at the origin, {len(let_through)} in the log")
+    return faults
+
+
+ANSWER = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2}) [\t\x20-\x7e\x80-\xff]*\r\n((?:[^\r\n\0]+\r\n)*)\r\n")
+
+
+def unsound_answer(stage, number):
+    """What is wrong with what the client got: sound answers to its two requests, the second one the marker's; the first one may
+    be cut short, by a reset. `Proxy-Authenticate` is no origin's to send."""
+    played, case = stage.played[number], stage.cases[number]
+    if played.fault:
+        return [played.fault]
+    stream, finals = Stream(data=played.got), []
+    while stream.data:
+        text = stream.until(b"\r\n\r\n")
+        head = ANSWER.fullmatch(text)
+        names = [FIELD.fullmatch(line) for line in head[2].split(b"\r\n")[:-1]] if head else []
+        if not head or not all(names):
+            # Of what was cut by a reset the last line may be cut, too.
+            return [] if played.end == "rst" and not text.endswith(b"\r\n\r\n") else [text]
+        names = [name[1].lower() for name in names]
+        status = int(head[1])
+        if sum(name in (b"content-length", b"transfer-encoding") for name in names) > 1 or b"proxy-authenticate" in names:
+            return [text]
+        if status < 200:
+            continue
+        answer = Message(text)
+        bodiless = status in (204, 304) or (case.request.startswith("HEAD ") and not finals)
+        try:
+            if not answer.read_body(stream, not bodiless):
+                return [] if played.end == "rst" and not finals else [text, "cut short by", played.end]
+        except Malformed as error:
+            return [str(error)]
+        finals.append(answer)
+    if len(finals) > 2:
+        return ["more answers than requests", played.got]
+    if len(finals) == 2:
+        return [] if finals[1].body == b"marker" else ["another answer than the marker's", finals[1].head, finals[1].body]
+    # One answer alone: the connection has ended behind it.
+    return [] if played.end == "rst" else ["no answer to the marker", played.got]
 
 
 class Judge:
