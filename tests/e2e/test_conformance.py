@@ -2,14 +2,17 @@
 import dataclasses
 import os
 import random
+import ssl
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conformance.notation import Onward, Relayed, RequestCase, ResponseCase  # noqa: E402
+from conformance import hello  # noqa: E402
+from conformance.notation import Onward, Relayed, RequestCase, ResponseCase, TunnelCase  # noqa: E402
 from conformance.page import page  # noqa: E402
 from conformance.table import CASES  # noqa: E402
 from harness.conformance import Judge, Stage, unsound, unsound_answer  # noqa: E402
@@ -70,6 +73,59 @@ def test_whatever_is_changed_the_client_gets_sound_answers_to_its_own_requests()
     faults = {n: unsound_answer(stage, n) for n in range(len(cases))}
     assert not {n: found for n, found in faults.items() if found}
     assert sum(b"marker" in played.got for played in stage.played) > 1000
+
+
+def some_hello(number, _):
+    """A ClientHello of parts that fit and parts that do not, in records of any size, with an octet changed here and there."""
+    rng = random.Random(number)
+    own, evil = hello.server_name(f"c{number:05d}.corp.example"), hello.server_name("evil.corp.example")
+    parts = [own] * rng.choice((0, 1, 1, 1, 1, 1, 1, 2)) + [evil] * rng.choice((0, 0, 0, 1))
+    parts += [hello.versions(*rng.choice(((0x0304,), (0x0303, 0x0304), (0x2a2a, 0x0304), (0x0303,)))), hello.key_share(29, 32),
+              hello.extension(13, hello.sized("\4\3\10\4", 2)), hello.extension(10, hello.sized("\0\x1d\0\x17", 2))]
+    parts += rng.sample([hello.alpn("h2", "http/1.1"), hello.extension(0x0a0a, ""), hello.extension(0xff01, "\0"), hello.ech(),
+                         hello.extension(21, "\0" * 200), hello.extension(0, ""), hello.extension(35, "")], rng.randrange(4))
+    rng.shuffle(parts)
+    text = hello.message(*parts, ciphers="\x13\1\x13\2\xc0\x2b\xc0\x2f")
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        at = rng.randrange(len(text))
+        octet = rng.choice((chr(rng.randrange(256)), chr((ord(text[at]) + 1) % 256), chr((ord(text[at]) - 1) % 256), "\0"))
+        text = text[:at] + rng.choice((octet, octet, "", octet + text[at])) + text[at + 1:]
+    return hello.records(text, rng.choice((16384, 16384, 100, 7, rng.randrange(1, 300)))).encode("latin-1")
+
+
+def server_name_by_openssl(context, octets):
+    """What another reader takes for the server name: None where it finds none, or refuses the hello before."""
+    names = []
+    context.sni_callback = lambda connection, name, _: names.append(name)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    incoming.write(octets)
+    try:
+        context.wrap_bio(incoming, outgoing, server_side=True).do_handshake()
+    except ssl.SSLError:
+        pass
+    return names[0] if names else None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of names that Python cannot decode
+def test_whatever_the_hello_another_reader_finds_the_same_name(ca):
+    case = TunnelCase("any", "8446 4.1.2", "CONNECT origin.corp.example:10080 HTTP/1.1\r\nHost: origin.corp.example:10080\r\n\r\n", "", None,
+                      finish=True)
+    stage = Stage([case] * 2000, some_hello)
+    stage.play()
+    stage.proxy.remove()
+    context = ca.server_context("origin.corp.example")
+    found = Counter()
+    for number in range(len(stage.cases)):
+        visit, = stage.origin.visits[number]
+        if visit.octets:
+            assert visit.octets == stage.inside(number), "the origin got something else"
+            name = server_name_by_openssl(context, visit.octets)
+            assert name is None or name.lower() == f"c{number:05d}.corp.example", (number, name)
+            found[name is not None] += 1
+        else:
+            found[server_name_by_openssl(context, stage.inside(number))] += 1
+    # The test is about hellos that both take, and about such that OpenSSL would have taken for another host.
+    assert found[True] > 100 and found["evil.corp.example"] > 20, found.most_common(8)
 
 
 def test_no_name_was_looked_up_that_no_case_may_reach(stage):

@@ -47,7 +47,8 @@ class Played:
 
 
 class Stage:
-    """`change(number, octets)` may alter what a request case sends, or the answer of a response case."""
+    """`change(number, octets)` may alter what a request case sends, the answer of a response case, or the inside of a
+    tunnel."""
 
     def __init__(self, cases, change=None):
         self.cases = cases
@@ -105,7 +106,8 @@ class Stage:
     def inside(self, number):
         case = self.cases[number]
         out = octets(case.inside, number, self.origin.port)
-        return hello.records(out.decode("latin-1"), case.records).encode("latin-1") if case.records else out
+        out = hello.records(out.decode("latin-1"), case.records).encode("latin-1") if case.records else out
+        return self.change(number, out)
 
     def _connect(self):
         sock = socket.create_connection(("127.0.0.1", self.proxy.ports["agent"]), PATIENCE)
