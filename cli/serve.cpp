@@ -33,6 +33,24 @@ rlim_t descriptors_wanted(const config::settings& settings) {
   return 2ULL * settings.limits.connections + settings.limits.upstream_idle + 512;
 }
 
+// What it takes to start: sockets of its own, an event loop and two descriptors a listener for each worker.
+rlim_t descriptors_needed(const config::settings& settings) {
+  return 24 + rlim_t{proxy::worker_count(settings)} * (6 + 2 * settings.listeners.size());
+}
+
+/// A sentence where there are too few to start with.
+std::optional<std::string> too_few_descriptors(const config::settings& settings) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
+  const auto needed = descriptors_needed(settings);
+  if (limit.rlim_cur >= needed) return std::nullopt;
+  return fmt::format(
+      "this process may open {} file descriptors, and {} workers with {} listeners need {} to start: raise "
+      "the "
+      "hard limit (ulimit -Hn, LimitNOFILE=), or lower `workers`",
+      limit.rlim_cur, proxy::worker_count(settings), settings.listeners.size(), needed);
+}
+
 /// Raises the soft limit as far as the hard one goes; a sentence where that is not far enough.
 std::optional<std::string> raise_descriptor_limit(const config::settings& settings) {
   rlimit limit{};
@@ -77,6 +95,7 @@ serve::~serve() {
 std::expected<void, std::string> serve::start() {
   const auto& settings = options_.settings;
   const auto limit_warning = raise_descriptor_limit(settings);
+  if (auto too_few = too_few_descriptors(settings)) return std::unexpected(std::move(*too_few));
   ::signal(SIGPIPE, SIG_IGN);
 
   auto policy = config::load_policy(settings);

@@ -270,6 +270,34 @@ std::vector<setting_row> make_rows() {
           "Connections of one client (`too-many-of-client`): a uid on unix sockets and where `peer` asks for "
           "it, "
           "otherwise an address, of which all of 127.0.0.0/8 are one; 0: no limit."),
+      count<EXEAT_AT(limits.connections_per_phase), 0, 1'000'000>(
+          "limits.connections_per_phase",
+          "Connections of one phase in one job (`too-many-of-phase`), from the moment in which it is known "
+          "who "
+          "asks; 0: no limit. Half of `limits.connections` leaves the other phases room."),
+      count<EXEAT_AT(limits.connections_per_job), 0, 1'000'000>(
+          "limits.connections_per_job", "Connections of one job (`too-many-of-job`); 0: no limit."),
+      count<EXEAT_AT(limits.requests_per_client), 0, 10'000'000>(
+          "limits.requests_per_client",
+          "Requests of one client in a second, each CONNECT among them (`too-many-requests`); 0: no limit."),
+      count<EXEAT_AT(limits.dials_per_destination), 0, 100'000>(
+          "limits.dials_per_destination",
+          "Connections that a worker opens to one destination for one phase at a time; more wait, for as "
+          "long "
+          "as `timeouts.connect` lets them (`too-many-dials`); 0: no limit."),
+      count<EXEAT_AT(limits.lookups), 1, 100'000>(
+          "limits.lookups", "Names that a worker looks up at a time (`too-many-lookups`)."),
+      count<EXEAT_AT(limits.lookups_per_phase), 0, 100'000>(
+          "limits.lookups_per_phase", "How many of these one phase may have under way; 0: no limit."),
+      size<EXEAT_AT(limits.buffers), 4ULL << 20, 1ULL << 40>(
+          "limits.buffers",
+          "Octets that the buffers of all workers may hold together (`out-of-buffers`): new connections and "
+          "requests are refused then, and tunnels go on with what they have. What the kernel keeps for "
+          "sockets and pipes comes on top."),
+      count<EXEAT_AT(limits.body_rate), 0, 1'000'000>(
+          "limits.body_rate",
+          "Octets a second that a plain HTTP request body must bring, averaged over `timeouts.idle` "
+          "(`body-timeout`); 0: any octet within that time is enough."),
       size<EXEAT_AT(limits.head_bytes), 1024, 1ULL << 20>(
           "limits.head_bytes", "Octets of one request or response head (`head-too-large`)."),
       count<EXEAT_AT(limits.head_fields), 8, 128>(
@@ -300,6 +328,13 @@ std::vector<setting_row> make_rows() {
           "A tunnel without an octet in either direction (`idle-timeout`); 0: for ever, for event streams "
           "may be "
           "silent for hours. Dead peers are found by TCP keepalive."),
+      duration<EXEAT_AT(timeouts.tunnel), 1000, 2'592'000'000, true>(
+          "timeouts.tunnel", "A tunnel in all, whatever passes through it (`tunnel-timeout`); 0: for ever."),
+      duration<EXEAT_AT(timeouts.tunnel_stall), 1000, 86'400'000, true>(
+          "timeouts.tunnel_stall",
+          "One side of a tunnel that takes nothing of what waits for it (`tunnel-stalled`): a reader that "
+          "has stopped, a window that stays shut, which keepalive does not see; 0: for ever. A tunnel in "
+          "which nothing waits may be silent for as long as `timeouts.tunnel_idle` says."),
       duration<EXEAT_AT(drain_timeout), 1, 86'400'000, true>(
           "drain_timeout", "How long tunnels may go on after SIGTERM before they are closed."),
       flag<EXEAT_AT(watch)>("watch", "Reload when the policy file changes (SIGHUP always does)."),

@@ -85,11 +85,20 @@ workers: 2
 limits:
   connections: 10
   connections_per_client: 0
+  connections_per_phase: 7
+  connections_per_job: 8
+  requests_per_client: 9
+  dials_per_destination: 11
+  lookups: 12
+  lookups_per_phase: 13
+  buffers: 16MiB
+  body_rate: 14
   head_bytes: 4KiB
   head_fields: 20
   upstream_idle_per_key: 1
   upstream_idle: 2
-timeouts: {head: 1s, client_hello: 2s, dns: 3s, connect: 4s, response: 5s, idle: 6s, upstream_idle: 7s, tunnel_idle: 8s}
+timeouts: {head: 1s, client_hello: 2s, dns: 3s, connect: 4s, response: 5s, idle: 6s, upstream_idle: 7s, tunnel_idle: 8s,
+  tunnel: 10s, tunnel_stall: 11s}
 drain_timeout: 9s
 watch: true
 on_tighten: cut
@@ -133,6 +142,16 @@ via: exeat-1
   CHECK(settings->workers == 2);
   CHECK(settings->limits.connections == 10);
   CHECK(settings->limits.connections_per_client == 0);
+  CHECK(settings->limits.connections_per_phase == 7);
+  CHECK(settings->limits.connections_per_job == 8);
+  CHECK(settings->limits.requests_per_client == 9);
+  CHECK(settings->limits.dials_per_destination == 11);
+  CHECK(settings->limits.lookups == 12);
+  CHECK(settings->limits.lookups_per_phase == 13);
+  CHECK(settings->limits.buffers == 16U << 20);
+  CHECK(settings->limits.body_rate == 14);
+  CHECK(settings->timeouts.tunnel == 10s);
+  CHECK(settings->timeouts.tunnel_stall == 11s);
   CHECK(settings->limits.head_bytes == 4096);
   CHECK(settings->limits.head_fields == 20);
   CHECK(settings->limits.upstream_idle_per_key == 1);

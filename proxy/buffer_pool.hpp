@@ -3,37 +3,60 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "proxy/memory_budget.hpp"
+
 namespace exeat::proxy {
 
-/// Not thread-safe. Must outlive its buffers.
+/// Not thread-safe. Must outlive its buffers. Every block is charged to `memory`, those in hand as well.
 class buffer_pool {
  public:
-  explicit buffer_pool(std::size_t block_size, std::size_t kept = 64) : block_size_(block_size), kept_(kept) {
-    free_.reserve(kept);
+  buffer_pool(std::size_t block_size, std::shared_ptr<memory_lease> memory, std::size_t kept = 64)
+      : block_size_(block_size), kept_(std::max<std::size_t>(kept, 1)), memory_(std::move(memory)) {
+    free_.reserve(kept_);
   }
+  ~buffer_pool() { memory_->give_back(free_.size() * block_size_); }
   buffer_pool(const buffer_pool&) = delete;
   buffer_pool& operator=(const buffer_pool&) = delete;
 
   std::size_t block_size() const noexcept { return block_size_; }
+  /// Whoever takes a block asks first. True: the next pooled_buffer gets one; false: the memory is used up.
+  bool has_one() noexcept {
+    if (!free_.empty()) return true;
+    if (!memory_->take(block_size_)) return false;
+    std::unique_ptr<char[]> block(new (std::nothrow) char[block_size_]);
+    if (block) {
+      free_.push_back(std::move(block));
+      return true;
+    }
+    memory_->give_back(block_size_);
+    return false;
+  }
 
  private:
   friend class pooled_buffer;
   std::unique_ptr<char[]> take() {
-    if (free_.empty()) return std::make_unique_for_overwrite<char[]>(block_size_);
+    if (!has_one()) throw std::bad_alloc();
     auto block = std::move(free_.back());
     free_.pop_back();
     return block;
   }
   void give_back(std::unique_ptr<char[]> block) noexcept {
-    if (free_.size() < kept_) free_.push_back(std::move(block));
+    if (free_.size() < kept_) {
+      free_.push_back(std::move(block));
+    } else {
+      block.reset();
+      memory_->give_back(block_size_);
+    }
   }
 
   std::size_t block_size_;
   std::size_t kept_;
+  std::shared_ptr<memory_lease> memory_;
   std::vector<std::unique_ptr<char[]>> free_;
 };
 

@@ -69,8 +69,16 @@ task<void> session::serve_connect() {
     co_return;
   }
 
+  // What the peek may keep of a ClientHello, besides what the session's buffer holds.
+  memory_charge hello(worker_.memory());
+  if (!hello.grow(wire::max_client_hello)) {
+    refusal.reason = core::reason::out_of_buffers;
+    co_await refuse(record, refusal);
+    co_return;
+  }
+
   auto path = co_await open_path(worker_, record.policy, record.governed ? record.rule : nullptr, head_.to,
-                                 record.timing);
+                                 record.slot, record.timing);
   if (aborted_) {
     record_failure(record, event::kind::decision, core::reason::draining, cut_by_drain);
     co_return;

@@ -20,11 +20,11 @@ std::optional<dns_answer> dns_cache::find(const core::host_name& name, clock::ti
   return answer;
 }
 
-dns_cache::joined dns_cache::join(const core::host_name& name, dns_waiter& waiter) {
+dns_cache::joined dns_cache::join(const core::host_name& name, dns_waiter& waiter, bool may_start) {
   auto flight = flights_.find(name);
   const bool first = flight == flights_.end();
   if (first) {
-    if (flights_.size() >= options_.in_flight) return joined::full;
+    if (!may_start || flights_.size() >= options_.in_flight) return joined::full;
     flight = flights_.try_emplace(name).first;
   }
   flight->second.push_back(waiter);

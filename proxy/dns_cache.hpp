@@ -56,9 +56,9 @@ class dns_cache {
   enum class joined : std::uint8_t {
     started,  ///< the first to ask: the caller starts the look-up and calls `complete` once
     shared,   ///< somebody's look-up is under way
-    full,     ///< `in_flight` names are being looked up; the waiter does not wait
+    full,     ///< `in_flight` names are being looked up, or the caller may not start one: it does not wait
   };
-  joined join(const core::host_name& name, dns_waiter& waiter);
+  joined join(const core::host_name& name, dns_waiter& waiter, bool may_start = true);
 
   /// Remembers the answer of a started look-up and hands it to all who wait, be they none.
   void complete(const core::host_name& name, const dns_answer& answer, clock::time_point now);

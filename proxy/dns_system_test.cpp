@@ -97,7 +97,7 @@ TEST_CASE("a full queue fails at once; a thread that is held up ends in a timeou
   const auto timed_out = on.run(names.resolve(name("localhost")));  // queued behind the held thread
   CHECK(timed_out.addresses.error() == core::reason::dns_timeout);
   const auto full = on.run(names.resolve(name("other.localhost")));
-  CHECK(full.addresses.error() == core::reason::dns_failure);
+  CHECK(full.addresses.error() == core::reason::too_many_lookups);
   CHECK(full.detail == "too many look-ups wait for getaddrinfo");
 
   // The late answer finds its flight gone, and a later one is answered.

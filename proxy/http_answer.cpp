@@ -9,8 +9,9 @@
 namespace exeat::proxy {
 
 task<http_exchange::answer> http_exchange::exchange() {
+  uploading_ = false;
   moving();
-  answer_.emplace(worker_.buffers());
+  answer_->clear();
   if (!co_await to_origin({request_text_})) {
     if (trouble_ != core::reason::allowed) co_return answer::failed;
     if (may_retry_ && !session_.timed_out_) co_return answer::retry;
@@ -38,6 +39,7 @@ task<http_exchange::answer> http_exchange::exchange() {
       case wire::parse_status::done:
         break;
     }
+    if (!charge_answer(head, parser.size())) co_return answer::failed;
     if (!head.is_interim()) co_return co_await relay_answer(head, parser.size());
     interim_octets += parser.size();
     if (++interim > wire::max_interim_responses || interim_octets > limits.bytes) {

@@ -24,6 +24,11 @@ bool announces_body(const wire::request_head& head) noexcept {
          (head.framing == wire::body_framing::length && head.content_length != 0);
 }
 
+// What a chunked body may bring behind itself: a line that is being put together, and those that are kept.
+std::size_t trailers_of(wire::body_framing framing) noexcept {
+  return framing == wire::body_framing::chunked ? 2 * wire::chunked_decoder::max_trailer_bytes : 0;
+}
+
 bool is_safe(std::string_view method) noexcept {
   return method == "GET" || method == "HEAD" || method == "OPTIONS";
 }
@@ -44,6 +49,7 @@ task<bool> session::serve_http() {
     // Each attempt at a credential costs a connection. One that belongs to a job that is over gets nowhere
     // any more: the client's next one may.
     detail.close = detail.close || core::row_of(record.reason).status == 407 ||
+                   core::row_of(record.reason).kind == core::reason_kind::limit ||
                    record.reason == core::reason::identity_changed;
   } else if (head_.max_forwards == 0U) {
     buffer_.consume(parser_.size());
@@ -74,6 +80,7 @@ http_exchange::http_exchange(session& session, request_record record)
       to_(session.head_.to),
       key_{record_.slot, record_.job ? record_.job->id() : std::string(), core::to_string(session.head_.to)},
       pool_generation_(worker_.upstreams().generation()),
+      texts_(worker_.memory()),
       log_soon_(worker_.wheel(), &http_exchange::log_soon_passed, this),
       pump_ended_(worker_.context().get_executor()) {
   const auto& head = session_.head_;
@@ -107,7 +114,27 @@ http_exchange::~http_exchange() {
   session_.exchange_ = nullptr;
 }
 
+bool http_exchange::take_buffers() {
+  const auto text = request_text_.size() + trailers_of(request_.framing);
+  if (!worker_.buffers().has_one() || !texts_.grow(text)) return false;
+  answer_.emplace(worker_.buffers());
+  return true;
+}
+
+bool http_exchange::charge_answer(const wire::response_head& head, std::size_t size) noexcept {
+  if (texts_.grow(size + trailers_of(head.framing))) return true;
+  download_trouble(core::reason::out_of_buffers, "no memory for the head of the answer");
+  return false;
+}
+
 task<bool> http_exchange::run() {
+  if (!take_buffers()) {
+    const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
+    auto detail = refusal_of(close);
+    detail.reason = core::reason::out_of_buffers;
+    co_await session_.refuse(record_, detail);
+    co_return !close;
+  }
   const auto octets_up = request_text_.size() + request_.length;
   if (!session_.within_terms(record_, to_, octets_up, limit_text_)) {
     const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
@@ -186,7 +213,7 @@ task<std::optional<bool>> http_exchange::connect() {
   may_retry_ = from_pool_ && request_.repeatable;
   if (!origin_) {
     auto path = co_await open_path(worker_, record_.policy, record_.governed ? record_.rule : nullptr, to_,
-                                   record_.timing);
+                                   record_.slot, record_.timing);
     if (session_.aborted_) {
       log_end(core::reason::draining, "drain_timeout has passed");
       co_return false;
@@ -287,6 +314,17 @@ task<bool> http_exchange::to_origin(parts what) {
 
 void http_exchange::moving() noexcept {
   const auto& timeouts = worker_.settings().timeouts;
+  if (!body_done_ && !origin_deaf_ && !answer_started_) {
+    // A body that drips is one that stands still.
+    const auto least = std::max<std::uint64_t>(
+        1, worker_.settings().limits.body_rate * static_cast<std::uint64_t>(timeouts.idle.count()) / 1000);
+    if (uploading_ && up_ - upload_mark_ < least) return;
+    uploading_ = true;
+    upload_mark_ = up_;
+    session_.arm(timeouts.idle);
+    return;
+  }
+  uploading_ = false;
   const bool waiting = (body_done_ || origin_deaf_) && !answer_started_;
   // One deadline for the head of the answer, however many octets it drips in.
   if (waiting && waiting_) return;

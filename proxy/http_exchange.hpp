@@ -94,6 +94,9 @@ class http_exchange {
   /// What of a tunnel was read already.
   task<bool> charge_early();
   void moving() noexcept;
+  /// Takes the memory that it needs besides the session's; false: there is none.
+  bool take_buffers();
+  bool charge_answer(const wire::response_head& head, std::size_t size) noexcept;
   void download_trouble(core::reason reason, std::string_view error) noexcept;
   void upload_trouble(core::reason reason, std::string_view error) noexcept;
   answer read_failed() noexcept;
@@ -117,6 +120,9 @@ class http_exchange {
   bool from_pool_ = false;
   bool may_retry_ = false;
   std::optional<pooled_buffer> answer_;
+  memory_charge texts_;            ///< of the two heads, written anew
+  std::uint64_t upload_mark_ = 0;  ///< up_ when the body's deadline was set
+  bool uploading_ = false;         ///< that deadline runs
   error_code origin_error_;
   std::uint64_t up_ = 0;
   std::uint64_t down_ = 0;

@@ -10,6 +10,7 @@
 #include "jobs/job.hpp"
 #include "metrics/counters.hpp"
 #include "metrics/phase_slots.hpp"
+#include "proxy/job_seats.hpp"
 #include "proxy/loaded_policy.hpp"
 
 namespace exeat::proxy {
@@ -27,6 +28,7 @@ struct served_job {
   std::shared_ptr<const jobs::job> job;  ///< null: none is declared, and nothing is ever sealed
   std::shared_ptr<const loaded_policy> policy;
   std::shared_ptr<job_counts> counts;
+  std::shared_ptr<job_seats> seats;
 };
 
 class job_table {

@@ -9,12 +9,12 @@ client_key key_of_uid(std::uint32_t uid) noexcept {
   std::array<std::uint8_t, 16> bytes{};
   std::memcpy(bytes.data() + 12, &uid, sizeof uid);
   bytes[4] = 1;
-  return {core::ip_address::v6(bytes)};
+  return {.address = core::ip_address::v6(bytes)};
 }
 
 std::size_t hash_value(const client_key& key) noexcept {
   const auto bytes = key.address.bytes();
-  std::uint64_t hash = bytes.size();
+  std::uint64_t hash = bytes.size() + (std::uint64_t{key.phase} << 8);
   for (std::size_t i = 0; i + 4 <= bytes.size(); i += 4) {
     std::uint32_t part = 0;
     std::memcpy(&part, bytes.data() + i, sizeof part);

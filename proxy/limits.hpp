@@ -10,9 +10,11 @@
 namespace exeat::proxy {
 
 /// Who is counted: a client's address, or the uid at the other end of a unix socket (as 0::/96 plus uid, a
-/// range that no client address lies in).
+/// range that no client address lies in); on a listener that alone says the phase, in that phase, so that
+/// phases that share an address leave one another their connections and requests.
 struct client_key {
   core::ip_address address;
+  std::uint32_t phase = 0;  ///< hash of the phase's name; 0: not known by the listener
   friend bool operator==(const client_key&, const client_key&) = default;
 };
 client_key key_of_uid(std::uint32_t uid) noexcept;

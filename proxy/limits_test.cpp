@@ -8,7 +8,7 @@ using answer = connection_leases::answer;
 
 namespace {
 client_key client(std::uint32_t n) {
-  return {core::ip_address::v4(0x0a000000 + n)};
+  return {.address = core::ip_address::v4(0x0a000000 + n)};
 }
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <functional>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -47,6 +48,10 @@ void prepare_tcp(int fd) noexcept {
   set(IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
+std::uint32_t key_of_phase(const std::string& phase) noexcept {
+  return static_cast<std::uint32_t>(std::hash<std::string>{}(phase)) | 1U;
+}
+
 // Where no session can be made: best effort, never blocks.
 void say_and_close(int fd, core::reason reason) noexcept {
   const auto& row = core::row_of(reason);
@@ -73,6 +78,7 @@ listener::listener(worker& worker, const bound_listener& bound, int fd)
       configured_(bound.configured),
       demands_(identity::demands_of(configured_)),
       is_enough_(identity::is_listener_only(configured_)),
+      phase_key_(is_enough_ ? key_of_phase(configured_.phase) : 0),
       tls_(bound.tls),
       address_(config::to_string(bound.bound)),
       unix_(std::holds_alternative<config::unix_endpoint>(bound.bound)),
@@ -161,7 +167,8 @@ void listener::admit(int fd, const void* address) {
 }
 
 std::optional<admission> listener::count_in(int fd, const client_peer& peer) {
-  const auto key = peer.key();
+  auto key = peer.key();
+  key.phase = phase_key_;
   const auto answer = worker_.leases().admit(key);
   if (answer == connection_leases::answer::admitted)
     return std::optional<admission>(std::in_place, worker_, key);
@@ -246,6 +253,11 @@ void listener::failed(const arriving& client, const front_failure& why) noexcept
 }
 
 void listener::begin(arriving client) {
+  if (!worker_.buffers().has_one()) {
+    worker_.refused_connection(*this, client.peer, core::reason::out_of_buffers);
+    say_and_close(client.fd, core::reason::out_of_buffers);
+    return;
+  }
   stream_socket socket(worker_.context().get_executor());
   error_code error;
   socket.assign(asio::generic::stream_protocol(client.family, client.family == AF_UNIX ? 0 : IPPROTO_TCP),

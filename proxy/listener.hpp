@@ -70,6 +70,7 @@ class listener {
   config::listener configured_;
   identity::demands demands_;
   bool is_enough_ = true;
+  std::uint32_t phase_key_ = 0;      ///< of client_key
   std::shared_ptr<tls_source> tls_;  ///< null: plain
   std::string address_;
   bool unix_ = false;

@@ -2,12 +2,15 @@
 // speaks for, or that is TLS.
 #pragma once
 #include <boost/intrusive/list.hpp>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "core/reason.hpp"
+#include "proxy/memory_budget.hpp"
 
 namespace exeat::proxy {
 
@@ -33,6 +36,13 @@ class live_front
 /// Lives on its worker's thread. May be destroyed before the fronts in it.
 class live_fronts {
  public:
+  /// No memory: nobody counts what fronts hold. `stall`: how long a client may take nothing of what waits for
+  /// it; 0: for ever.
+  explicit live_fronts(std::shared_ptr<memory_lease> memory = nullptr, std::chrono::milliseconds stall = {}) {
+    shared_->memory = std::move(memory);
+    shared_->stall = stall;
+  }
+
   static constexpr std::size_t scratch_size = std::size_t{64} * 1024;
   /// Of those whose session has ended, and that only see that the client gets the rest: no limit on
   /// connections counts them any more. The oldest makes room.
@@ -58,6 +68,8 @@ class live_fronts {
     list all;
     list leaving;  ///< oldest first
     std::size_t leaving_count = 0;
+    std::shared_ptr<memory_lease> memory;
+    std::chrono::milliseconds stall{0};
     /// What one step of one front reads into.
     std::unique_ptr<char[]> scratch = std::make_unique_for_overwrite<char[]>(scratch_size);
     ~shared() {

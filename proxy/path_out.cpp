@@ -15,16 +15,16 @@ std::chrono::microseconds since(clock::time_point start) {
 
 }  // namespace
 
-task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
-                                                                 std::shared_ptr<const loaded_policy> policy,
-                                                                 const allowlist::rule* governing,
-                                                                 core::destination to, path_timing& timing) {
+task<std::expected<upstream_connection, path_failure>> open_path(
+    worker& worker, std::shared_ptr<const loaded_policy> policy, const allowlist::rule* governing,
+    core::destination to, metrics::phase_slot slot, path_timing& timing) {
   address_list addresses;
   if (const auto* literal = std::get_if<core::ip_address>(&to.host)) {
     addresses.push_back(*literal);
   } else {
     const auto start = clock::now();
-    auto answer = co_await worker.resolver().resolve(std::get<core::host_name>(to.host));
+    auto answer =
+        co_await worker.resolver().resolve(std::get<core::host_name>(to.host), &worker.lookups_of(slot));
     timing.dns = since(start);
     worker.count_lookups();
     if (!answer.from_cache) worker.counters().dns_time(timing.dns);
@@ -51,8 +51,20 @@ task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
   }
 
   const auto start = clock::now();
-  auto connection = co_await dial(worker.context(), worker.wheel(), addresses, to.port,
-                                  {.timeout = worker.settings().timeouts.connect}, &worker.dead());
+  const auto patience = worker.settings().timeouts.connect;
+  const auto dials = worker.settings().limits.dials_per_destination;
+  const auto pass = co_await worker.dials().enter(to, slot, patience);
+  const auto left = patience - std::chrono::floor<std::chrono::milliseconds>(clock::now() - start);
+  if (!pass || left <= left.zero()) {
+    timing.connect = since(start);
+    co_return std::unexpected(
+        path_failure{core::reason::too_many_dials,
+                     std::to_string(dials) + " dials of this worker to it are under way",
+                     {},
+                     addresses.front()});
+  }
+  auto connection =
+      co_await dial(worker.context(), worker.wheel(), addresses, to.port, {.timeout = left}, &worker.dead());
   timing.connect = since(start);
   worker.counters().connect_time(timing.connect);
   if (!connection) {

@@ -8,6 +8,7 @@
 
 #include "allowlist/address_guard.hpp"
 #include "core/destination.hpp"
+#include "metrics/phase_slots.hpp"
 #include "proxy/asio.hpp"
 #include "proxy/loaded_policy.hpp"
 #include "proxy/upstream_pool.hpp"
@@ -31,10 +32,10 @@ struct path_failure {
 
 /// `to` has been allowed by `policy`, under the rule `governing` (null where only `audit` lets it through).
 /// Nothing is resolved or dialled that the guard has not passed; every address must pass. Runs on the
-/// worker's thread; `timing` is filled as far as it got.
-task<std::expected<upstream_connection, path_failure>> open_path(worker& worker,
-                                                                 std::shared_ptr<const loaded_policy> policy,
-                                                                 const allowlist::rule* governing,
-                                                                 core::destination to, path_timing& timing);
+/// worker's thread; the look-up and the dial count for the phase of `slot`; `timing` is filled as far as it
+/// got.
+task<std::expected<upstream_connection, path_failure>> open_path(
+    worker& worker, std::shared_ptr<const loaded_policy> policy, const allowlist::rule* governing,
+    core::destination to, metrics::phase_slot slot, path_timing& timing);
 
 }  // namespace exeat::proxy

@@ -235,6 +235,7 @@ void append_refusal(std::string& out, const refusal& refusal) {
     append_field_text(out, refusal.decision);
     out += "\r\n";
   }
+  if (status == 429) out += "Retry-After: 1\r\n";
   if (challenge) {
     // Two fields: some clients read one challenge a field. Basic first, which every client knows.
     out +=

@@ -60,9 +60,11 @@ tunnel::tunnel(class relay& relay, std::unique_ptr<tunnel_owner> owner, int clie
     : relay_(&relay),
       owner_(std::move(owner)),
       idle_(relay.wheel_, &relay::idle_expired, this),
+      total_(relay.wheel_, &relay::total_expired, this),
+      stall_(relay.wheel_, &relay::look_for_stall, this),
       last_moved_(std::chrono::steady_clock::now()) {
-  ends_[index(side::client)] = {this, client, side::client};
-  ends_[index(side::origin)] = {this, origin, side::origin};
+  ends_[index(side::client)] = {.of = this, .fd = client, .which = side::client, .watch = {}};
+  ends_[index(side::origin)] = {.of = this, .fd = origin, .which = side::origin, .watch = {}};
 }
 
 relay::relay(asio::io_context& context, timer_wheel& wheel, options options)
@@ -114,7 +116,7 @@ bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, con
   t->meter_ = start.limits;
   if (!hold(up, start.early_up.data(), start.early_up.size()) ||
       !hold(down, start.early_down.data(), start.early_down.size())) {
-    finish(*t, core::reason::internal_error, "out of memory", true);
+    finish(*t, core::reason::out_of_buffers, "no memory for what came in advance", true);
     return false;
   }
   for (auto& end : t->ends_) {
@@ -127,6 +129,8 @@ bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, con
     }
   }
   t->idle_.arm(options_.idle);
+  t->total_.arm(options_.total);
+  t->stall_.arm(stall_watch::interval(options_.stall));
   // Adding to an epoll set reports the present state as an edge; octets held already need no edge.
   if (!start.early_up.empty() || !start.early_down.empty()) make_ready(*t);
   return true;
@@ -134,12 +138,24 @@ bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, con
 
 bool relay::hold(tunnel::direction& way, const char* data, std::size_t size) noexcept {
   if (size == 0) return true;
+  if (options_.memory && !options_.memory->take(size)) return false;
+  way.held_size = static_cast<std::uint32_t>(size);
   way.held.reset(new (std::nothrow) char[size]);
-  if (!way.held) return false;
+  if (!way.held) {
+    let_go(way);
+    return false;
+  }
   std::memcpy(way.held.get(), data, size);
   way.held_begin = 0;
   way.held_end = static_cast<std::uint32_t>(size);
   return true;
+}
+
+void relay::let_go(tunnel::direction& way) noexcept {
+  way.held.reset();
+  way.held_begin = way.held_end = 0;
+  if (const auto size = std::exchange(way.held_size, 0U); options_.memory && size != 0)
+    options_.memory->give_back(size);
 }
 
 void relay::make_ready(tunnel& t) noexcept {
@@ -278,8 +294,7 @@ relay::pumped relay::flush(tunnel::direction& way, tunnel::endpoint& target) noe
     way.held_begin += static_cast<std::uint32_t>(n);
     way.bytes += static_cast<std::uint64_t>(n);
   }
-  way.held.reset();
-  way.held_begin = way.held_end = 0;
+  if (way.held) let_go(way);
   while (way.pipe.filled != 0) {
     if (!target.writable) return pumped::blocked;
     const auto n = ::splice(way.pipe.read_end, nullptr, target.fd, nullptr, way.pipe.filled,
@@ -350,6 +365,10 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
       continue;
     }
 
+    if (options_.memory && !options_.memory->has(scratch_size)) {
+      if (const auto state = pump_lean(t, from, most, error); state != pumped::more) return state;
+      continue;
+    }
     const auto n = ::recv(source.fd, scratch_.get(), most, MSG_DONTWAIT);
     settle(t, from, most, n);
     if (n < 0) {
@@ -395,6 +414,45 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
   }
 }
 
+relay::pumped relay::pump_lean(tunnel& t, side from, std::size_t most, std::string_view& error) noexcept {
+  auto& way = t.ways_[index(from)];
+  auto& source = t.ends_[index(from)];
+  auto& target = t.ends_[index(other(from))];
+  if (!target.writable) {
+    settle(t, from, most, 0);
+    return pumped::blocked;
+  }
+  const auto n = ::recv(source.fd, scratch_.get(), most, MSG_DONTWAIT | MSG_PEEK);
+  ::ssize_t sent = 0;
+  if (n > 0) {
+    sent = ::send(target.fd, scratch_.get(), static_cast<std::size_t>(n), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const bool blocked = sent < 0 && would_block();
+    const bool failed = sent < 0 && !blocked && errno != EINTR;
+    if (blocked) target.writable = false;
+    // What is on its way is taken off the source, which has it.
+    if (sent > 0) (void)::recv(source.fd, scratch_.get(), static_cast<std::size_t>(sent), MSG_DONTWAIT);
+    settle(t, from, most, sent);
+    if (failed) {
+      error = text_of_failure(other(from));
+      return pumped::failed;
+    }
+    if (sent > 0) way.bytes += static_cast<std::uint64_t>(sent);
+    if (sent == n && static_cast<std::size_t>(n) < most && !source.hung_up) source.readable = false;
+    return pumped::more;
+  }
+  const int fault = errno;
+  settle(t, from, most, 0);
+  if (n == 0 && !is_cut(source)) {
+    way.source_ended = true;
+  } else if (n < 0 && (fault == EAGAIN || fault == EWOULDBLOCK)) {
+    source.readable = false;
+  } else if (n == 0 || fault != EINTR) {
+    error = text_of_failure(from);
+    return pumped::failed;
+  }
+  return pumped::more;
+}
+
 void relay::cut(tunnel& t, core::reason reason, std::string_view error) noexcept {
   finish(t, reason, error, true);
 }
@@ -405,7 +463,10 @@ void relay::finish(tunnel& t, core::reason reason, std::string_view error, bool 
     if (reset) end_abruptly_on_close(e.fd);
     ::close(e.fd);
   }
-  for (auto& way : t.ways_) pipes_.give_back(std::exchange(way.pipe, {}));
+  for (auto& way : t.ways_) {
+    pipes_.give_back(std::exchange(way.pipe, {}));
+    if (way.held) let_go(way);
+  }
   all_.erase(all_.iterator_to(t));
   --size_;
   t.owner_->ended(end);
@@ -422,6 +483,24 @@ void relay::idle_expired(void* which) noexcept {
   } else {
     t.idle_.arm(idle - since);
   }
+}
+
+void relay::total_expired(void* which) noexcept {
+  auto& t = *static_cast<tunnel*>(which);
+  t.relay_->cut(t, core::reason::tunnel_timeout, "the tunnel was open for timeouts.tunnel");
+}
+
+void relay::look_for_stall(void* which) noexcept {
+  auto& t = *static_cast<tunnel*>(which);
+  for (auto& end : t.ends_) {
+    const auto& way = t.ways_[index(other(end.which))];
+    if (!end.watch.is_stalled(end.fd, way.bytes, way.held_end - way.held_begin + way.pipe.filled)) continue;
+    t.relay_->cut(t, core::reason::tunnel_stalled,
+                  end.which == side::client ? "the client takes nothing of what waits for it"
+                                            : "the origin takes nothing of what waits for it");
+    return;
+  }
+  t.stall_.arm(stall_watch::interval(t.relay_->options_.stall));
 }
 
 }  // namespace exeat::proxy

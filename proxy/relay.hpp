@@ -17,8 +17,10 @@
 
 #include "core/reason.hpp"
 #include "proxy/asio.hpp"
+#include "proxy/memory_budget.hpp"
 #include "proxy/meter.hpp"
 #include "proxy/pipe_pool.hpp"
+#include "proxy/stall_watch.hpp"
 #include "proxy/timer_wheel.hpp"
 
 namespace exeat::proxy {
@@ -70,10 +72,12 @@ class tunnel
     bool readable = true;
     bool writable = true;
     bool hung_up = false;  ///< FIN or error seen: a short read does not mean drained
+    stall_watch watch;     ///< over what it is to take
   };
   /// The way from one socket to the other.
   struct direction {
     std::unique_ptr<char[]> held;  ///< what the target would not take
+    std::uint32_t held_size = 0;
     std::uint32_t held_begin = 0;
     std::uint32_t held_end = 0;
     pipe_pair pipe;
@@ -90,6 +94,8 @@ class tunnel
   std::array<endpoint, 2> ends_;
   std::array<direction, 2> ways_;  ///< indexed by the side that is read
   deadline idle_;
+  deadline total_;
+  deadline stall_;
   std::chrono::steady_clock::time_point last_moved_;
 };
 
@@ -97,8 +103,12 @@ class tunnel
 class relay {
  public:
   struct options {
-    std::chrono::milliseconds idle{0};  ///< 0 = none
+    std::chrono::milliseconds idle{0};   ///< 0 = none
+    std::chrono::milliseconds total{0};  ///< of a tunnel's life; 0 = none
+    /// How long one side may take nothing of what waits for it; 0 = for ever.
+    std::chrono::milliseconds stall{0};
     std::size_t pipes = 64;
+    std::shared_ptr<memory_lease> memory = nullptr;  ///< what it keeps is charged here; null: nowhere
   };
 
   relay(asio::io_context& context, timer_wheel& wheel, options options);
@@ -150,7 +160,10 @@ class relay {
   pumped pump(tunnel& t, side from, std::string_view& error) noexcept;
   /// Empties held octets and pipe into the target; blocked = it would not take all.
   pumped flush(tunnel::direction& way, tunnel::endpoint& target) noexcept;
+  /// Moves what the target takes at once, and leaves the rest where it is.
+  pumped pump_lean(tunnel& t, side from, std::size_t most, std::string_view& error) noexcept;
   bool hold(tunnel::direction& way, const char* data, std::size_t size) noexcept;
+  void let_go(tunnel::direction& way) noexcept;
   /// Where a claim got nothing; more = what that meant has been noted.
   pumped out_of_budget(tunnel& t, side from, std::string_view& error) noexcept;
   static void settle(tunnel& t, side from, std::size_t claimed, ::ssize_t moved) noexcept;
@@ -159,6 +172,8 @@ class relay {
   static void feed_starved(void* self) noexcept;
   void finish(tunnel& t, core::reason reason, std::string_view error, bool reset) noexcept;
   static void idle_expired(void* t) noexcept;
+  static void total_expired(void* t) noexcept;
+  static void look_for_stall(void* t) noexcept;
 
   asio::io_context& context_;
   timer_wheel& wheel_;

@@ -35,8 +35,8 @@ struct client_peer {
   /// local process may come from each of its addresses.
   client_key key() const noexcept {
     if (local || !address) return key_of_uid(local ? local->uid : 0);
-    if (address->is_v4() && address->bytes()[0] == 127) return {core::ip_address::v4(0x7f000001)};
-    return {*address};
+    if (address->is_v4() && address->bytes()[0] == 127) return {.address = core::ip_address::v4(0x7f000001)};
+    return {.address = *address};
   }
 };
 

@@ -108,9 +108,10 @@ struct resolver::state {
     state* owner;               // the same, on the worker's thread only
   };
   struct flight {
-    flight(state& of, const core::host_name& asked)
+    flight(state& of, const core::host_name& asked, lookup_share* whose)
         : owner(of),
           name(asked),
+          share(whose),
           limit(of.wheel, [](void* self) noexcept { static_cast<flight*>(self)->out_of_time(); }, this) {}
     void out_of_time() noexcept {
       owner.finish(*this, query ? query->so_far()
@@ -118,6 +119,7 @@ struct resolver::state {
     }
     state& owner;
     core::host_name name;
+    lookup_share* share;
     clock::time_point started = clock::now();
     deadline limit;
     std::optional<dns_query> query;
@@ -128,7 +130,7 @@ struct resolver::state {
   ~state();
   void open_channel();
   void refresh_files(clock::time_point now);
-  void start(const core::host_name& name);
+  void start(const core::host_name& name, lookup_share* share);
   void start_system(flight& started);
   void finish(flight& ended, const dns_answer& answer) noexcept;
 
@@ -217,9 +219,10 @@ void resolver::state::refresh_files(clock::time_point now) {
   }
 }
 
-void resolver::state::start(const core::host_name& name) {
+void resolver::state::start(const core::host_name& name, lookup_share* share) {
   std::erase_if(retired, [](const auto& old) { return old->idle(); });
-  auto& started = flights.try_emplace(name, *this, name).first->second;
+  auto& started = flights.try_emplace(name, *this, name, share).first->second;
+  if (share != nullptr) ++share->under_way;
   started.limit.arm(options.timeout);
   if (options.system) return start_system(started);
   started.query.emplace(
@@ -254,7 +257,7 @@ void resolver::state::start_system(flight& started) {
     });
   });
   if (!queued)
-    finish(started, dns_error(core::reason::dns_failure, "too many look-ups wait for getaddrinfo"));
+    finish(started, dns_error(core::reason::too_many_lookups, "too many look-ups wait for getaddrinfo"));
 }
 
 void resolver::state::finish(flight& ended, const dns_answer& answer) noexcept {
@@ -264,6 +267,7 @@ void resolver::state::finish(flight& ended, const dns_answer& answer) noexcept {
   if (result.reason == core::reason::dns_not_found) ++stats.not_found;
   if (result.reason == core::reason::dns_failure) ++stats.failures;
   if (result.reason == core::reason::dns_timeout) ++stats.timeouts;
+  if (ended.share != nullptr) --ended.share->under_way;
   flights.erase(name);
   cache.complete(name, result, clock::now());
 }
@@ -274,7 +278,7 @@ resolver::resolver(asio::io_context& context, timer_wheel& wheel, resolver_optio
 
 resolver::~resolver() = default;
 
-task<resolve_result> resolver::resolve(core::host_name name) {
+task<resolve_result> resolver::resolve(core::host_name name, lookup_share* share) {
   auto& s = *state_;
   const auto now = clock::now();
   if (const auto known = s.cache.find(name, now)) {
@@ -290,15 +294,19 @@ task<resolve_result> resolver::resolve(core::host_name name) {
   }
   if (const auto fixed = special_use(name.view(), s.options.system)) co_return result_of(*fixed, true);
   waiting me(s.context);
-  switch (s.cache.join(name, me)) {
+  const bool may_start = share == nullptr || share->most == 0 || share->under_way < share->most;
+  switch (s.cache.join(name, me, may_start)) {
     case dns_cache::joined::full:
-      co_return result_of(dns_error(core::reason::dns_failure, "too many look-ups are under way"), false);
+      co_return result_of(dns_error(core::reason::too_many_lookups,
+                                    may_start ? "too many look-ups are under way"
+                                              : "too many look-ups of this phase are under way"),
+                          false);
     case dns_cache::joined::shared:
       ++s.stats.shared;
       break;
     case dns_cache::joined::started:
       ++s.stats.misses;
-      s.start(name);
+      s.start(name, share);
       break;
   }
   // The resolver may be gone when this resumes.

@@ -34,7 +34,7 @@ struct resolver_options {
   std::chrono::milliseconds min_ttl{1000}, max_ttl{3'600'000};
   /// For names that do not exist or have no address. Failures and timeouts live for at most one second.
   std::chrono::milliseconds negative_ttl{10'000};
-  /// Names being looked up at one time; more fail at once.
+  /// Names being looked up at one time; more fail at once (too_many_lookups).
   std::size_t in_flight = 1024;
 
   std::string hosts_path = "/etc/hosts";
@@ -51,6 +51,12 @@ struct resolver_stats {
   std::uint64_t failures = 0;   ///< look-ups that ended in dns_failure
   std::uint64_t timeouts = 0;   ///< look-ups that ended in dns_timeout
   std::uint64_t evictions = 0;  ///< cache entries that made room before their time
+};
+
+/// Look-ups that one asker has under way; those that it joins, or finds in the cache, count for nothing.
+struct lookup_share {
+  std::uint32_t under_way = 0;
+  std::uint32_t most = 0;  ///< 0: no limit
 };
 
 struct resolve_result {
@@ -76,7 +82,8 @@ class resolver {
   /// In the order of the name server's answers, IPv6 first. Where only one of A and AAAA answers in time,
   /// that one is the result. Cancelling the caller (terminal) ends the wait with dns_failure; the look-up
   /// goes on for others and for the cache.
-  task<resolve_result> resolve(core::host_name name);
+  /// `share` outlives the resolver; null: nobody counts.
+  task<resolve_result> resolve(core::host_name name, lookup_share* share = nullptr);
 
   const resolver_stats& stats() const noexcept;
   std::size_t cached_names() const noexcept;

@@ -65,11 +65,15 @@ unsigned worker_count(const config::settings& settings) noexcept {
 
 server::server(const config::settings& settings, metrics::registry& registry, event_sink& sink)
     : registry_(registry),
-      budget_(settings.limits.connections, settings.limits.connections_per_client, registry.workers()) {
+      budget_(settings.limits.connections, settings.limits.connections_per_client, registry.workers()),
+      memory_(settings.limits.buffers, registry.workers()),
+      requests_(settings.limits.requests_per_client, registry.workers(), random_number()) {
   process_.settings = settings;
   process_.settings.via = pseudonym_of(settings.via);
   process_.sink = &sink;
   process_.budget = &budget_;
+  process_.memory = &memory_;
+  process_.requests = &requests_;
   process_.id_seed = random_number();
   process_.probe_path = fmt::format("/-/probe/{:016x}{:016x}", random_number(), random_number());
 }

@@ -108,6 +108,8 @@ class server {
   notice notice_;
   process_state process_;
   connection_budget budget_;
+  memory_budget memory_;
+  request_rate requests_;
   std::shared_ptr<const allowlist::policy> policy_;  ///< the newest
   std::unique_ptr<kept_job> implicit_;
   std::map<std::string, std::unique_ptr<kept_job>, std::less<>> opened_;

@@ -23,6 +23,11 @@ std::unique_ptr<server::kept_job> server::begin(std::shared_ptr<const jobs::job>
   auto kept = std::make_unique<kept_job>();
   kept->served.job = std::move(job);
   kept->served.counts = std::make_shared<job_counts>(registry_.workers());
+  const auto& limits = process_.settings.limits;
+  kept->served.seats = std::make_shared<job_seats>(
+      job_seats::limits{.per_phase = limits.connections_per_phase,
+                        .per_job = kept->served.job ? limits.connections_per_job : 0},
+      registry_.workers());
   if (policy_) kept->served.policy = load(kept->book);
   return kept;
 }

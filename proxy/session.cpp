@@ -83,6 +83,10 @@ task<void> session::serve() {
       case read_outcome::head:
         break;
     }
+    if (!within_rate()) {
+      co_await refuse_flood();
+      co_return;
+    }
     if (head_.form == wire::target_form::connect) {
       co_await serve_connect();
       co_return;
@@ -315,10 +319,25 @@ task<void> session::refuse_bad_head() {
     co_await answer_probe();
     co_return;
   }
+  if (!within_rate()) {
+    co_await refuse_flood();
+    co_return;
+  }
   auto record = new_record();
   record.method = head_.method;
   co_await refuse(
       record, {.reason = fault.reason, .error = fault.detail, .wants_json = accept_wants_json(head_.accept)});
+}
+
+bool session::within_rate() noexcept {
+  return worker_.requests().admit(admission_->client());
+}
+
+task<void> session::refuse_flood() {
+  auto record = new_record();
+  co_await refuse(record, {.reason = core::reason::too_many_requests,
+                           .minor = static_cast<int>(head_.minor),
+                           .wants_json = accept_wants_json(head_.accept)});
 }
 
 task<void> session::answer_probe() {

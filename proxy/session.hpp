@@ -78,6 +78,8 @@ class session final : public live_session {
 
   /// Which phase of which job the request in head_ belongs to. False = refused, with the record's reason.
   bool identify(request_record& record, std::string& error);
+  /// Counts the connection with its phase and job, once. False = refused.
+  bool take_seat(request_record& record, const served_job& served, std::string& error);
   /// Asks the listener's sources of identity. False = refused.
   bool judge(request_record& record, std::string& error);
   /// Fills in the phase, as far as it is known.
@@ -98,6 +100,9 @@ class session final : public live_session {
   void record_failure(const request_record& record, enum event::kind kind, core::reason reason,
                       std::string_view error);
   task<void> refuse_bad_head();
+  /// Every head counts, whatever becomes of it. False: the client has sent its requests of this second.
+  bool within_rate() noexcept;
+  task<void> refuse_flood();
   task<void> answer_probe();
 
   // connect.cpp

@@ -81,11 +81,26 @@ bool session::identify(request_record& record, std::string& error) {
     return not_served(record, core::reason::phase_not_in_job, error,
                       "the policy has no phase " + asker_->phase);
   }
-  if (!record.job) return true;
-  if (!record.job->plan().step_of(asker_->phase))
-    return not_served(record, core::reason::phase_not_in_job, error);
-  if (!record.is_sealed()) return true;
-  return not_served(record, core::reason::phase_sealed, error);
+  if (record.job) {
+    if (!record.job->plan().step_of(asker_->phase))
+      return not_served(record, core::reason::phase_not_in_job, error);
+    if (record.is_sealed()) return not_served(record, core::reason::phase_sealed, error);
+  }
+  return take_seat(record, *served, error);
+}
+
+bool session::take_seat(request_record& record, const served_job& served, std::string& error) {
+  if (admission_->is_seated()) return true;
+  switch (served.seats->admit(worker_.number(), record.slot)) {
+    case job_seats::answer::phase_reached:
+      return not_served(record, core::reason::too_many_of_phase, error);
+    case job_seats::answer::job_reached:
+      return not_served(record, core::reason::too_many_of_job, error);
+    case job_seats::answer::admitted:
+      break;
+  }
+  admission_->seat({served.seats, worker_.number(), record.slot});
+  return true;
 }
 
 task<std::optional<session::process_words>> session::process_behind(core::reason reason) {

@@ -36,11 +36,12 @@ int read_some(BIO* bio, char* into, int size) noexcept {
 }
 
 int write_some(BIO* bio, const char* from, int size) noexcept {
-  const auto& socket = *static_cast<tls_socket*>(BIO_get_data(bio));
+  auto& socket = *static_cast<tls_socket*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
   if (size <= 0) return 0;
   for (;;) {
     const auto n = ::send(socket.fd, from, static_cast<std::size_t>(size), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0) socket.sent += static_cast<std::uint64_t>(n);
     if (n >= 0) return static_cast<int>(n);
     if (errno == EINTR) continue;
     if (would_block()) BIO_set_retry_write(bio);

@@ -11,6 +11,7 @@ struct tls_socket {
   int fd = -1;
   bool ended = false;          ///< the other side's FIN has been read
   std::uint64_t received = 0;  ///< octets
+  std::uint64_t sent = 0;      ///< octets
   /// What may be read until it is set again: OpenSSL goes on by itself over records that carry no octets for
   /// us (key updates), for as long as there are any.
   std::size_t allowance = 0;

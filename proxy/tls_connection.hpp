@@ -5,10 +5,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "proxy/memory_budget.hpp"
+#include "proxy/stall_watch.hpp"
 #include "proxy/tls_bio.hpp"
 #include "proxy/tls_front.hpp"
 
@@ -17,9 +20,13 @@ namespace exeat::proxy {
 /// Octets that the target would not take.
 class backlog {
  public:
+  explicit backlog(std::shared_ptr<memory_lease> memory) noexcept : charge_(std::move(memory)) {}
   bool empty() const noexcept { return at_ == octets_.size(); }
   std::span<const char> rest() const noexcept { return std::span(octets_).subspan(at_); }
+  /// Throws std::bad_alloc where the memory is used up.
   void keep(std::span<const char> octets) {
+    clear();
+    if (!charge_.grow(octets.size())) throw std::bad_alloc();
     octets_.assign(octets.begin(), octets.end());
     at_ = 0;
   }
@@ -31,9 +38,11 @@ class backlog {
   void clear() noexcept {
     octets_ = {};
     at_ = 0;
+    charge_.clear();
   }
 
  private:
+  memory_charge charge_;
   std::vector<char> octets_;
   std::size_t at_ = 0;
 };
@@ -48,7 +57,10 @@ class tls_connection final : public live_front, public std::enable_shared_from_t
         tcp_(context.get_executor()),
         plain_(context.get_executor()),
         deadline_(wheel, &tls_connection::deadline_passed, this),
-        done_(std::move(done)) {}
+        done_(std::move(done)),
+        memory_(fronts_->memory),
+        up_(fronts_->memory),
+        down_(fronts_->memory) {}
 
   void start(int fd, std::chrono::milliseconds timeout);
   void abort() noexcept override;
@@ -113,6 +125,8 @@ class tls_connection final : public live_front, public std::enable_shared_from_t
   tls_done done_;
   state state_ = state::shaking_hands;
   waits waits_;
+  memory_charge memory_;        ///< of OpenSSL's state
+  stall_watch watch_;           ///< over the client
   backlog up_;                  ///< to the session
   backlog down_;                ///< to the client
   bool client_ended_ = false;   ///< by close_notify

@@ -22,6 +22,9 @@ constexpr std::string_view answer_to_http =
     "Content-Type: text/plain\r\nContent-Length: 76\r\nConnection: close\r\n\r\n"
     "This proxy speaks TLS: its URL begins with https:// where yours has http://\n";
 
+// What OpenSSL holds for a connection that moves octets, its buffers included.
+constexpr std::size_t openssl_octets = std::size_t{48} * 1024;
+
 std::string text_of_handshake_error(unsigned long error) {
   const char* reason = ERR_reason_error_string(error);
   switch (ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0) {
@@ -42,6 +45,16 @@ std::string text_of_handshake_error(unsigned long error) {
 }  // namespace
 
 void tls_connection::start(int fd, std::chrono::milliseconds timeout) {
+  if (!memory_.grow(openssl_octets)) {
+    ::close(fd);
+    state_ = state::ended;
+    asio::post(tcp_.get_executor(), [self = shared_from_this()] {
+      if (auto done = std::exchange(self->done_, nullptr))
+        done(std::unexpected(
+            front_failure{.reason = core::reason::out_of_buffers, .text = "no memory for TLS"}));
+    });
+    return;
+  }
   error_code error;
   tcp_.assign(fd, error);
   if (error) {
@@ -175,7 +188,7 @@ void tls_connection::open() {
   }
   socklen_t size = sizeof session_cookie_;
   if (::getsockopt(pair[1], SOL_SOCKET, SO_COOKIE, &session_cookie_, &size) == 0) session_fd_ = pair[1];
-  deadline_.disarm();
+  deadline_.arm(stall_watch::interval(fronts_->stall));
   state_ = state::open;
   out.fd = pair[1];
   wait(plain_, descriptor::wait_error, waits_.plain_error, &tls_connection::session_hung_up);
@@ -187,6 +200,14 @@ void tls_connection::open() {
 void tls_connection::deadline_passed(void* which) noexcept {
   const auto self = static_cast<tls_connection*>(which)->shared_from_this();
   if (self->state_ == state::lingering) return self->end();
+  if (self->state_ == state::open) {
+    // A tunnel in the session's place looks for itself, and gives the reason: a little earlier than this one.
+    if (self->watch_.is_stalled(self->socket_.fd, self->socket_.sent, self->down_.rest().size(),
+                                stall_watch::parts + 1))
+      return self->abort();
+    self->deadline_.arm(stall_watch::interval(self->fronts_->stall));
+    return;
+  }
   if (self->state_ != state::shaking_hands) return self->abort();
   auto done = std::exchange(self->done_, nullptr);
   const bool silent = self->socket_.received == 0;

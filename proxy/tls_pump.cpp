@@ -208,6 +208,10 @@ void tls_connection::end() noexcept {
   plain_.close(ignored);
   tcp_.close(ignored);
   done_ = nullptr;
+  ssl_.reset();
+  up_.clear();
+  down_.clear();
+  memory_.clear();
 }
 
 // A unix socket's peer sees ECONNRESET where the end that closes has octets unread. The session's own end can

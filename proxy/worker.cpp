@@ -6,11 +6,13 @@
 #include "proxy/listener.hpp"
 #include "proxy/live_tunnel.hpp"
 #include "proxy/request_record.hpp"
+#include "proxy/server.hpp"
 
 namespace exeat::proxy {
 namespace {
 
-resolver_options options_of(const config::dns_settings& dns, const config::timeout_settings& timeouts) {
+resolver_options options_of(const config::dns_settings& dns, const config::timeout_settings& timeouts,
+                            std::uint32_t lookups) {
   resolver_options out;
   out.system = dns.resolver == config::resolver_kind::system;
   for (const auto& server : dns.servers) out.servers.push_back(config::to_string(server));
@@ -22,6 +24,7 @@ resolver_options options_of(const config::dns_settings& dns, const config::timeo
   out.min_ttl = dns.min_ttl;
   out.max_ttl = dns.max_ttl;
   out.negative_ttl = dns.negative_ttl;
+  out.in_flight = lookups;
   return out;
 }
 
@@ -30,6 +33,12 @@ constexpr std::chrono::milliseconds stop_patience{2000};
 // One block holds a head with an octet too many, or a ClientHello with its record headers, whole.
 std::size_t block_size(const config::settings& settings) {
   return std::max<std::size_t>(settings.limits.head_bytes + 1, 32 * 1024);
+}
+
+// What idle workers keep in hand stays under an eighth of what all may hold.
+std::size_t blocks_kept(const config::settings& settings) {
+  const auto each = settings.limits.buffers / (8 * std::uint64_t{worker_count(settings)});
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(each / block_size(settings), 1, 64));
 }
 
 }  // namespace
@@ -49,16 +58,27 @@ worker::worker(unsigned number, const process_state& process, metrics::worker_co
       counters_(counters),
       jobs_(std::move(jobs)),
       inquiry_(context_, process.finder, number),
+      memory_(std::make_shared<memory_lease>(*process.memory)),
+      fronts_(memory_, process.settings.timeouts.tunnel_stall),
       wheel_(context_),
-      buffers_(block_size(process.settings)),
+      buffers_(block_size(process.settings), memory_, blocks_kept(process.settings)),
       leases_(*process.budget),
+      requests_(*process.requests),
+      dials_(context_, process.settings.limits.dials_per_destination, process.id_seed),
       ids_(process.id_seed, static_cast<std::uint8_t>(number)),
-      resolver_(context_, wheel_, options_of(process.settings.dns, process.settings.timeouts),
+      resolver_(context_, wheel_,
+                options_of(process.settings.dns, process.settings.timeouts, process.settings.limits.lookups),
                 process.lookup_pool),
       upstreams_(wheel_, {.per_key = process.settings.limits.upstream_idle_per_key,
                           .total = process.settings.limits.upstream_idle,
                           .idle = process.settings.timeouts.upstream_idle}),
-      relay_(context_, wheel_, {.idle = process.settings.timeouts.tunnel_idle}) {}
+      relay_(context_, wheel_,
+             {.idle = process.settings.timeouts.tunnel_idle,
+              .total = process.settings.timeouts.tunnel,
+              .stall = process.settings.timeouts.tunnel_stall,
+              .memory = memory_}) {
+  for (auto& share : lookups_) share.most = process.settings.limits.lookups_per_phase;
+}
 
 worker::~worker() = default;
 

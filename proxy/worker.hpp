@@ -1,6 +1,7 @@
 // One worker: one thread, one io_context, its own listeners, resolver, relay, timers and counters. Nothing
 // that its hot path touches is shared with another worker.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <expected>
@@ -18,6 +19,7 @@
 #include "metrics/counters.hpp"
 #include "proxy/asio.hpp"
 #include "proxy/buffer_pool.hpp"
+#include "proxy/dial_gate.hpp"
 #include "proxy/dialer.hpp"
 #include "proxy/event.hpp"
 #include "proxy/job_table.hpp"
@@ -29,6 +31,7 @@
 #include "proxy/local_addresses.hpp"
 #include "proxy/process_inquiry.hpp"
 #include "proxy/relay.hpp"
+#include "proxy/request_rate.hpp"
 #include "proxy/resolver.hpp"
 #include "proxy/timer_wheel.hpp"
 #include "proxy/upstream_pool.hpp"
@@ -44,6 +47,8 @@ struct process_state {
   config::settings settings;
   event_sink* sink = nullptr;
   connection_budget* budget = nullptr;
+  memory_budget* memory = nullptr;
+  request_rate* requests = nullptr;
   std::shared_ptr<system_lookup_pool> lookup_pool;  ///< for `resolver: system`
   std::vector<listen_endpoint> own_endpoints;       ///< every TCP port we listen on, the admin's too
   /// Path of the request by which health looks through a worker ("/-/probe/<random>"); known to this process
@@ -104,7 +109,15 @@ class worker {
   class resolver& resolver() noexcept { return resolver_; }
   dead_addresses& dead() noexcept { return dead_; }
   class upstream_pool& upstreams() noexcept { return upstreams_; }
+  unsigned number() const noexcept { return number_; }
+  const std::shared_ptr<memory_lease>& memory() const noexcept { return memory_; }
   buffer_pool& buffers() noexcept { return buffers_; }
+  request_tokens& requests() noexcept { return requests_; }
+  dial_gate& dials() noexcept { return dials_; }
+  /// The look-ups that a phase has under way here.
+  lookup_share& lookups_of(metrics::phase_slot slot) noexcept {
+    return lookups_[static_cast<std::size_t>(slot)];
+  }
   connection_leases& leases() noexcept { return leases_; }
   metrics::worker_counters& counters() noexcept { return counters_; }
   core::decision_id next_id() noexcept { return ids_.next(); }
@@ -149,10 +162,14 @@ class worker {
   asio::io_context context_{1};
   identity::tcp_peer_lookup peers_;
   process_inquiry inquiry_;
+  std::shared_ptr<memory_lease> memory_;
   live_fronts fronts_;
   timer_wheel wheel_;
   buffer_pool buffers_;
   connection_leases leases_;
+  request_tokens requests_;
+  dial_gate dials_;
+  std::array<lookup_share, metrics::phase_slot_count> lookups_;
   core::decision_id_source ids_;
   class resolver resolver_;
   dead_addresses dead_;
