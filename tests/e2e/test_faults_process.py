@@ -205,7 +205,7 @@ def test_a_wall_clock_that_jumps(exeat, origin, tmp_path, sanitized):
                        addresses=[loopback()])
     state = tmp_path / "state"
     assert run_exeat("state", "init", state).returncode == 0
-    proxy = exeat(policy, {"job": {"phases": ["setup", "agent"], "state_dir": str(state)}, "timeouts": {"head": "3s"}},
+    proxy = exeat(policy, {"job": {"phases": ["setup", {"parallel": ["agent", "mcp"]}], "state_dir": str(state)}, "timeouts": {"head": "3s"}},
                   environment={"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
                                "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
 
@@ -214,7 +214,7 @@ def test_a_wall_clock_that_jumps(exeat, origin, tmp_path, sanitized):
             return client.connect(f"{host}:{server.port}").reason.split()[-1]
     with proxy.client("setup") as old:
         assert old.connect(f"{HOST}:{server.port}").status == 200
-        done = run_exeat("phase", "advance", "agent", "--control", proxy.control)
+        done = run_exeat("phase", "advance", "--control", proxy.control)
         assert done.returncode == 0, done.stderr
     with proxy.client() as tunnel:
         assert tunnel.connect(f"{HOST}:{server.port}").status == 200
