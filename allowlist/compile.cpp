@@ -59,6 +59,7 @@ std::string differing_attributes(const rule& a, const rule& b) {
   const auto& y = b.terms ? *b.terms : none;
   note(x.resolve_in != y.resolve_in, "resolve_in");
   note(x.max_names != y.max_names, "max_names");
+  note(x.max_name_entropy != y.max_name_entropy, "max_name_entropy");
   note(x.limits.upload != y.limits.upload, "upload_limit");
   note(x.limits.download != y.limits.download, "download_limit");
   note(x.limits.requests != y.limits.requests, "request_limit");

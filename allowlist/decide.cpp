@@ -2,6 +2,7 @@
 
 #include "allowlist/address_forms.hpp"
 #include "allowlist/matcher.hpp"
+#include "allowlist/name_entropy.hpp"
 #include "allowlist/path_pattern.hpp"
 #include "allowlist/policy.hpp"
 
@@ -20,7 +21,7 @@ fit fit_of(const rule& rule, const request& request) noexcept {
 }
 
 // Of the rule that governs: `methods` and `paths` can be seen in plain HTTP only.
-core::reason judged_by_terms(const rule_terms& terms, const request& request) noexcept {
+core::reason judged_by_http(const rule_terms& terms, const request& request) noexcept {
   if (!terms.is_http_only()) return core::reason::allowed;
   if (request.scheme != core::scheme::http) return core::reason::http_only;
   if (!terms.methods.empty() && std::ranges::find(terms.methods, request.method) == terms.methods.end())
@@ -28,6 +29,19 @@ core::reason judged_by_terms(const rule_terms& terms, const request& request) no
   const auto holds = [&](const std::string& pattern) { return path_matches(pattern, request.path); };
   if (!terms.paths.empty() && std::ranges::none_of(terms.paths, holds)) return core::reason::path_not_allowed;
   return core::reason::allowed;
+}
+
+// Last of all, so that `name-entropy` says that every other name would pass as this one was asked for.
+core::reason judged_by_terms(const rule& rule, const request& request) noexcept {
+  const auto& terms = *rule.terms;
+  if (const auto reason = judged_by_http(terms, request); reason != core::reason::allowed) return reason;
+  if (!terms.max_name_entropy) return core::reason::allowed;
+  const auto* pattern = std::get_if<host_pattern>(&rule.what);
+  const auto* name = std::get_if<core::host_name>(&request.to->host);
+  if (pattern == nullptr || name == nullptr) return core::reason::allowed;
+  return entropy_of(wildcard_part(*pattern, name->view())) > *terms.max_name_entropy
+             ? core::reason::name_entropy
+             : core::reason::allowed;
 }
 
 core::reason reason_of(fit best, bool is_literal) noexcept {
@@ -132,7 +146,7 @@ decision decide(const policy& policy, const request& request) noexcept {
     compiled.hosts.visit(phase, name, weigh);
   }
   auto reason = reason_of(best, literal != nullptr);
-  if (best == fit::full && governing->terms) reason = judged_by_terms(*governing->terms, request);
+  if (best == fit::full && governing->terms) reason = judged_by_terms(*governing, request);
   return {reason == core::reason::allowed ? verdict::allow : refused, reason, governing};
 }
 

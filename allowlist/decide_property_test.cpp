@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <new>
 #include <random>
@@ -59,11 +60,12 @@ struct generator {
     if (one_in(5)) out = until(std::move(out), 2030, 1, 1);
     if (one_in(8)) out.tls = tls_mode::any;
     if (!denied && one_in(4)) out.bundle = one_in(2) ? "one" : "two";
-    if (!denied && one_in(6)) {
+    if (!denied && one_in(4)) {
       rule_terms terms;
       if (one_in(2)) terms.methods = {"GET", "HEAD"};
       if (one_in(2)) terms.paths = {one_in(2) ? "/a/**" : "/b"};
       if (one_in(4)) terms.max_names = 3;
+      if (one_in(3)) terms.max_name_entropy = 4 * static_cast<std::uint32_t>(1 + below(8));
       if (terms != rule_terms{}) out.terms = std::make_shared<const rule_terms>(std::move(terms));
     }
     return out;
@@ -136,13 +138,29 @@ struct answer {
 };
 
 // What the governing rule's methods and paths say, of the few that the generator writes.
-reason by_terms(const rule& r, scheme s, std::string_view method, std::string_view path) {
+reason by_http(const rule& r, scheme s, std::string_view method, std::string_view path) {
   if (!r.terms || (r.terms->methods.empty() && r.terms->paths.empty())) return reason::allowed;
   if (s == scheme::https) return reason::http_only;
   if (!r.terms->methods.empty() && method != "GET" && method != "HEAD") return reason::method_not_allowed;
   if (r.terms->paths.empty()) return reason::allowed;
   const bool under_a = path == "/a/x" || path == "/a/";
   return (r.terms->paths[0] == "/b" ? path == "/b" : under_a) ? reason::allowed : reason::path_not_allowed;
+}
+
+// Of the labels a, x and com.
+reason by_terms(const rule& r, const exeat::core::destination& d, scheme s, std::string_view method,
+                std::string_view path) {
+  if (const auto why = by_http(r, s, method, path); why != reason::allowed) return why;
+  if (!r.terms || !r.terms->max_name_entropy) return reason::allowed;
+  const auto* pattern = std::get_if<host_pattern>(&r.what);
+  if (pattern == nullptr || pattern->depth == depth::exact) return reason::allowed;
+  auto labels = labels_of(std::get<exeat::core::host_name>(d.host).view());
+  labels.resize(labels.size() - labels_of(pattern->name.view()).size());
+  double size = labels.empty() ? 0 : static_cast<double>(labels.size() - 1);
+  for (const auto& label : labels) size += static_cast<double>(label.size());
+  const bool hexadecimal = std::ranges::all_of(labels, [](const auto& label) { return label == "a"; });
+  const double alphabet = labels.size() > 1 ? 39 : hexadecimal ? 16 : 26;
+  return size * std::log2(alphabet) > *r.terms->max_name_entropy ? reason::name_entropy : reason::allowed;
 }
 
 answer naive(const policy_source& source, const exeat::core::destination& d, scheme s,
@@ -172,7 +190,7 @@ answer naive(const policy_source& source, const exeat::core::destination& d, sch
   }
   if (!full.empty()) {
     full = keep_best(full);
-    const auto why = by_terms(*full.front(), s, method, path);
+    const auto why = by_terms(*full.front(), d, s, method, path);
     return {why == reason::allowed ? verdict::allow : verdict::deny, why, full};
   }
   if (!expired.empty()) return {verdict::deny, reason::rule_expired, keep_best(expired)};
@@ -258,7 +276,7 @@ TEST_CASE("the matcher agrees with the naive reading, and the order of rules cha
   CHECK(allowed < answers - 500);
   for (const auto why : {reason::no_rule, reason::deny_rule, reason::rule_expired, reason::port_not_allowed,
                          reason::scheme_not_allowed, reason::ip_literal, reason::http_only,
-                         reason::method_not_allowed, reason::path_not_allowed}) {
+                         reason::method_not_allowed, reason::path_not_allowed, reason::name_entropy}) {
     CAPTURE(exeat::core::code_of(why));
     CHECK(seen[static_cast<std::size_t>(why)] > 5);
   }
@@ -289,14 +307,18 @@ TEST_CASE("deciding and guarding allocate nothing") {
   rules.reserve(1001);
   for (int i = 0; i < 1000; ++i) rules.push_back(allow("**.h" + std::to_string(i) + ".com"));
   rules.push_back(allow("8.8.0.0/16"));
+  rules.push_back(allow("*.bound.com"));
+  rules.back().terms = std::make_shared<const rule_terms>(rule_terms{.max_name_entropy = 16});
   const auto p = policy_with(rules, {deny("**.evil.com"), deny("9.0.0.0/8")});
   const auto deep = to("a.b.c.d.e.f.h77.com");
   const auto miss = to("a.b.c.d.e.f.h7777.com");
   const auto literal = to("8.8.1.1");
+  const auto carrier = to("nq2gk3dpo5xxe3deebqw4zbaorugs4za.bound.com");
   const auto address = ip("64:ff9b::808:808");
   const auto before = allocations.load();
   const bool ok = ask(p, deep).verdict == verdict::allow && ask(p, miss).verdict == verdict::deny &&
                   ask(p, literal).verdict == verdict::allow &&
+                  ask(p, carrier).reason == reason::name_entropy &&
                   !guard(p, deep, std::span(&address, 1)).has_value();
   const auto after = allocations.load();
   CHECK(ok);

@@ -123,10 +123,10 @@ std::string day_text(std::chrono::sys_days day);
 /// Compares two policies at `now` and on every later day on which a rule expires. Destinations are told apart
 /// by the names, prefixes, ports, schemes and days of both; each kind is decided once in both, by `decide`
 /// (and, for an address literal, `guard`). A phase's `audit` is reported as such; apart from it its rules
-/// are compared as if they were enforced. Limits and `max_names` are compared rule against rule: that two
-/// rules share one budget, or have one each, is not seen. Literals of 6to4, Teredo and ISATAP form stand for
-/// their prefix, whatever IPv4 address they hold. Error: rules so entangled (thousands with different ports
-/// on the same names) that the comparison would not end; a sentence. No I/O; any thread.
+/// are compared as if they were enforced. Limits, `max_names` and `max_name_entropy` are compared rule
+/// against rule: that two rules share one budget, or have one each, is not seen. Literals of 6to4, Teredo and
+/// ISATAP form stand for their prefix, whatever IPv4 address they hold. Error: rules so entangled (thousands
+/// with different ports on the same names) that the comparison would not end; a sentence. No I/O; any thread.
 std::expected<policy_diff, std::string> diff(const policy& before, const policy& after,
                                              std::chrono::sys_seconds now);
 

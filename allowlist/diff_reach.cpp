@@ -192,9 +192,10 @@ class comparison {
         decide(*side.policy, {.phase = *side.phase, .scheme = scheme, .to = &to, .now = at});
     switch (decision.reason) {
       case core::reason::allowed:
-      // Some method or path passes: which ones is a matter of the terms.
+      // Some method, path or name passes: which ones is a matter of the terms.
       case core::reason::method_not_allowed:
       case core::reason::path_not_allowed:
+      case core::reason::name_entropy:
         break;
       default:
         return {false, decision.governing};

@@ -249,6 +249,28 @@ std::optional<direction> compare_paths(const std::vector<std::string>& before,
   return path_comparison(before, after).result();
 }
 
+std::optional<direction> compare_name_entropy(const rule& before, const rule& after) {
+  const auto of = [](const rule& r) { return r.terms ? r.terms->max_name_entropy : std::nullopt; };
+  const auto a = of(before);
+  const auto b = of(after);
+  if (!a && !b) return std::nullopt;
+  if (!a) return direction::narrower;
+  if (!b) return direction::wider;
+  // Of one name the wildcard stands for less, the longer what is written behind it.
+  const auto length = [](const rule& r) {
+    const auto* pattern = std::get_if<host_pattern>(&r.what);
+    return pattern == nullptr ? std::size_t{0} : pattern->name.view().size();
+  };
+  const auto x = length(before);
+  const auto y = length(after);
+  if (x == y && *a == *b) return std::nullopt;
+  return direction_of(*b > *a || y > x, *b < *a || y < x);
+}
+
+std::string number_text(const std::optional<std::uint32_t>& number) {
+  return number ? std::to_string(*number) : "none";
+}
+
 void compare_limits(const transfer_limits& before, const transfer_limits& after,
                     std::vector<term_change>& out) {
   const auto compare = [&](std::string_view name, const std::optional<std::uint64_t>& a,
@@ -276,17 +298,19 @@ std::vector<term_change> compare_terms(const governed& before, const governed& a
       compare_values("ech", ech_of(*before.phase, &a), ech,
                      ech == ech_mode::allow ? direction::wider : direction::narrower, out);
   }
-  if (a.terms == b.terms) return out;
+  if (a.terms == b.terms && (!a.terms || !a.terms->max_name_entropy)) return out;
   static const rule_terms none;
   const rule_terms& x = a.terms ? *a.terms : none;
   const rule_terms& y = b.terms ? *b.terms : none;
   if (const auto change = compare_prefixes(x.resolve_in, y.resolve_in))
     out.push_back({"resolve_in", joined(x.resolve_in), joined(y.resolve_in), *change});
   if (x.max_names != y.max_names) {
-    const auto text = [](const std::optional<std::uint32_t>& n) { return n ? std::to_string(*n) : "none"; };
-    out.push_back(
-        {"max_names", text(x.max_names), text(y.max_names), direction_of_bound(x.max_names, y.max_names)});
+    out.push_back({"max_names", number_text(x.max_names), number_text(y.max_names),
+                   direction_of_bound(x.max_names, y.max_names)});
   }
+  if (const auto change = compare_name_entropy(a, b))
+    out.push_back(
+        {"max_name_entropy", number_text(x.max_name_entropy), number_text(y.max_name_entropy), *change});
   compare_limits(x.limits, y.limits, out);
   if (https) return out;
   if (const auto change = compare_methods(x.methods, y.methods))

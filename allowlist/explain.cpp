@@ -9,6 +9,7 @@
 #include "allowlist/address_guard.hpp"
 #include "allowlist/explain_likeness.hpp"
 #include "allowlist/matcher.hpp"
+#include "allowlist/name_entropy.hpp"
 
 namespace exeat::allowlist {
 namespace {
@@ -99,12 +100,12 @@ class collector {
     matched_ = true;
     if (denying_) return add(rule, relation::denies, "denies it, in every phase");
     if (&rule == decided_.governing) {
-      return add(rule, relation::governs,
-                 decided_.reason == core::reason::allowed     ? "allows it"
-                 : decided_.reason == core::reason::http_only ? "governs, but opens no tunnel"
-                 : decided_.reason == core::reason::path_not_allowed
-                     ? "governs, but its `paths` do not hold it"
-                     : "governs, but its `methods` do not hold it");
+      std::string_view text = "governs, but its `methods` do not hold it";
+      if (decided_.reason == core::reason::allowed) text = "allows it";
+      if (decided_.reason == core::reason::http_only) text = "governs, but opens no tunnel";
+      if (decided_.reason == core::reason::path_not_allowed) text = "governs, but its `paths` do not hold it";
+      if (decided_.reason == core::reason::name_entropy) text = "governs, but the name carries too much";
+      return add(rule, relation::governs, std::string(text) + entropy_text(rule));
     }
     if (decided_.reason == core::reason::deny_rule && decided_.governing != nullptr) {
       return add(
@@ -114,6 +115,15 @@ class collector {
     add(rule, relation::outranked,
         fmt::format("matches too, but {} is more specific and governs",
                     decided_.governing == nullptr ? std::string("another rule") : decided_.governing->id));
+  }
+
+  // What a rule with `max_name_entropy` makes of the name, so that its limit can be chosen.
+  std::string entropy_text(const rule& rule) const {
+    const auto* pattern = std::get_if<host_pattern>(&rule.what);
+    const auto* name = std::get_if<core::host_name>(&to_.host);
+    if (pattern == nullptr || name == nullptr || !rule.terms || !rule.terms->max_name_entropy) return {};
+    return fmt::format(": its wildcard stands for {} of at most {} bits",
+                       entropy_of(wildcard_part(*pattern, name->view())), *rule.terms->max_name_entropy);
   }
 
   void walk(const name_suffixes& name) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "allowlist/matcher.hpp"
+#include "allowlist/name_entropy.hpp"
 #include "core/units.hpp"
 
 namespace exeat::allowlist {
@@ -152,9 +153,9 @@ std::string time_limit_text(const refused& refused) {
   return fmt::format("`time_limit` is {} for phase `{}`.", core::to_string(*phase->time_limit), phase->name);
 }
 
-std::string terms_text(const rule& rule, core::reason reason) {
+std::string terms_text(const rule& rule, const refused& refused) {
   const auto& terms = *rule.terms;
-  switch (reason) {
+  switch (refused.reason) {
     case core::reason::http_only:
       return fmt::format("{} names `methods` or `paths`.", cited(rule));
     case core::reason::method_not_allowed:
@@ -163,6 +164,14 @@ std::string terms_text(const rule& rule, core::reason reason) {
       return fmt::format("{} allows {}.", cited(rule), fmt::join(terms.paths, ", "));
     case core::reason::too_many_names:
       return fmt::format("{} may be used for {} names in one job.", cited(rule), terms.max_names.value_or(0));
+    case core::reason::name_entropy: {
+      const auto* pattern = std::get_if<host_pattern>(&rule.what);
+      const auto* name = refused.to == nullptr ? nullptr : std::get_if<core::host_name>(&refused.to->host);
+      if (pattern == nullptr || name == nullptr) return {};
+      const auto part = wildcard_part(*pattern, name->view());
+      return fmt::format("{} lets its wildcard stand for {} bits; `{}` ({} characters) is {}.", cited(rule),
+                         terms.max_name_entropy.value_or(0), part, part.size(), entropy_of(part));
+    }
     case core::reason::outside_resolve_in: {
       std::string prefixes;
       for (const auto& prefix : terms.resolve_in) {
@@ -203,9 +212,10 @@ std::string particulars(const refused& refused) {
     case reason::http_only:
     case reason::method_not_allowed:
     case reason::path_not_allowed:
+    case reason::name_entropy:
     case reason::too_many_names:
     case reason::outside_resolve_in:
-      return rule == nullptr || !rule->terms ? "" : terms_text(*rule, refused.reason);
+      return rule == nullptr || !rule->terms ? "" : terms_text(*rule, refused);
     case reason::upload_limit:
     case reason::download_limit:
     case reason::request_limit:

@@ -171,6 +171,8 @@ class linter {
     const bool unbounded = !first.terms || !first.terms->max_names;
     if (written && gravest != nullptr && gravest->tenants && is_wide(first) && unbounded)
       add(check_id::no_max_names, first.where, fmt::format("{} has no `max_names`", name));
+    if (written && phase.untrusted && !unbounded && !first.terms->max_name_entropy)
+      add(check_id::no_name_entropy, first.where, fmt::format("{} has no `max_name_entropy`", name));
     const auto* prefix = std::get_if<core::cidr>(&first.what);
     const bool range = prefix != nullptr && is_wide_range(*prefix);
     const bool suffix = written && gravest == nullptr && names_a_public_suffix(*pattern);

@@ -55,18 +55,33 @@ const rule_terms& terms_of(const rule& rule) {
   return rule.terms ? *rule.terms : none;
 }
 
-// The same to whoever makes the request, however it is explained.
-bool same_terms(const rule& a, const rule& b) {
-  return a.tls == b.tls && a.ech == b.ech && (a.terms == b.terms || terms_of(a) == terms_of(b));
+// Where two rules stand for one request, what they say of names counts from the same place.
+bool same_name(const rule& a, const rule& b) {
+  const auto* x = std::get_if<host_pattern>(&a.what);
+  const auto* y = std::get_if<host_pattern>(&b.what);
+  return x != nullptr && y != nullptr && x->name == y->name;
 }
 
-// True where `outer` refuses no request for the sake of its methods, paths or addresses that `inner` lets
-// through.
+// True where `outer` passes every name that `inner` does.
+bool names_no_less(const rule& outer, const rule& inner) {
+  const auto& a = terms_of(outer).max_name_entropy;
+  const auto& b = terms_of(inner).max_name_entropy;
+  return !a || (b && *b <= *a && same_name(outer, inner));
+}
+
+// The same to whoever makes the request, however it is explained.
+bool same_terms(const rule& a, const rule& b) {
+  return a.tls == b.tls && a.ech == b.ech && names_no_less(a, b) &&
+         (a.terms == b.terms || terms_of(a) == terms_of(b));
+}
+
+// True where `outer` refuses no request for the sake of its methods, paths, names or addresses that `inner`
+// lets through.
 bool asks_no_more(const rule& outer, const rule& inner) {
   const auto& a = terms_of(outer);
   const auto& b = terms_of(inner);
   return (a.methods.empty() || a.methods == b.methods) && (a.paths.empty() || a.paths == b.paths) &&
-         (a.resolve_in.empty() || a.resolve_in == b.resolve_in);
+         (a.resolve_in.empty() || a.resolve_in == b.resolve_in) && names_no_less(outer, inner);
 }
 
 bool outlives(const rule& a, const rule& b) {

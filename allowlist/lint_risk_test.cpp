@@ -49,7 +49,7 @@ rule accepted(rule r) {
   return r;
 }
 rule bounded(rule r, std::uint32_t names) {
-  r.terms = std::make_shared<const rule_terms>(rule_terms{.max_names = names});
+  r.terms = std::make_shared<const rule_terms>(rule_terms{.max_names = names, .max_name_entropy = 64});
   return r;
 }
 
@@ -164,6 +164,10 @@ TEST_CASE("wildcards that are wide, and names that are suffixes") {
   CHECK(of("*.x.com").empty());
   CHECK(of("**.part.x.com").empty());
   CHECK(of({bounded(allow("**.x.com"), 5)}).empty());
+  auto long_names = allow("**.x.com");
+  long_names.terms = std::make_shared<const rule_terms>(rule_terms{.max_names = 5});
+  CHECK(of({long_names}) == found{"no-name-entropy 4"});
+  CHECK(of_trusted(long_names).empty());
   CHECK(of({accepted(allow("**.x.com"))}).empty());
   CHECK(of_trusted(allow("**.x.com")).empty());
   CHECK(of("azurewebsites.net") == found{"public-suffix 4"});

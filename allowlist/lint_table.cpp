@@ -44,6 +44,9 @@ constexpr lint_check table[]{
      "A job can go through as many names as it likes, those of others and names that carry data out "
      "included.",
      "Add `max_names` with the number that a job needs, or name the hosts one by one."},
+    {"no-name-entropy", info, "a wildcard with `max_names` but no `max_name_entropy`, in an untrusted phase",
+     "Each of the names may be as long as a name can be, and carry as much out.",
+     "Add `max_name_entropy`; `exeat check` shows how many bits the names are that the job needs."},
     {"no-owner", low, "an allow rule without an owner", "Nobody can say whether it may go.", "Add `owner`."},
     {"no-reason", low, "an allow rule or an exception without a reason",
      "Nobody can tell later whether it is still needed, so it stays open for ever.", "Add `reason`."},

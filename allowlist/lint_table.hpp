@@ -16,6 +16,7 @@ enum class check_id : std::uint8_t {
   needless_acceptance,
   never_matches,
   no_max_names,
+  no_name_entropy,
   no_owner,
   no_reason,
   no_tests,

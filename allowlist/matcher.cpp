@@ -45,7 +45,8 @@ bool terms_before(const rule_terms* a, const rule_terms* b) {
     return out;
   };
   const auto rest = [](const rule_terms& t) {
-    return std::tie(t.max_names, t.limits.upload, t.limits.download, t.limits.requests, t.methods, t.paths);
+    return std::tie(t.max_names, t.max_name_entropy, t.limits.upload, t.limits.download, t.limits.requests,
+                    t.methods, t.paths);
   };
   if (rest(*a) != rest(*b)) return rest(*a) < rest(*b);
   return prefixes(*a) < prefixes(*b);

@@ -87,12 +87,13 @@ std::expected<policy, std::vector<conflict>> compile(policy_source source);
 /// THE decision: no I/O, no allocation, never throws; O(labels) look-ups. A canary of the phase is refused
 /// before everything else, on every port and also in `audit`. Deny beats allow; of the matching
 /// allow rules the most specific governs (exact name, then the longest suffix with `*` before `**`, then
-/// written out before from a bundle, then fewer ports); expired rules do not match. The `methods` and `paths`
-/// of the rule that governs must hold the request, whatever a wider rule says. An address literal is matched
-/// by `cidr` rules only, the longest prefix first; `deny` also sees an IPv4 address embedded in it. Where
-/// nothing matches, the reason is that of the nearest miss: expired, then plain HTTP on an implied 443, then
-/// another port, then none. In a phase in `audit` everything that the policy refuses, `deny` included,
-/// becomes would_deny; the address guard is not audited. Thread-safe: the policy is immutable.
+/// written out before from a bundle, then fewer ports); expired rules do not match. The `methods`, `paths`
+/// and `max_name_entropy` of the rule that governs must hold the request, whatever a wider rule says. An
+/// address literal is matched by `cidr` rules only, the longest prefix first; `deny` also sees an IPv4
+/// address embedded in it. Where nothing matches, the reason is that of the nearest miss: expired, then plain
+/// HTTP on an implied 443, then another port, then none. In a phase in `audit` everything that the policy
+/// refuses, `deny` included, becomes would_deny; the address guard is not audited. Thread-safe: the policy is
+/// immutable.
 decision decide(const policy& policy, const request& request) noexcept;
 
 /// The reason that a refusal gives to the client, for what decide() found: of a canary that of any other name

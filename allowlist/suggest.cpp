@@ -10,6 +10,7 @@
 #include "allowlist/bundles.hpp"
 #include "allowlist/explain_likeness.hpp"
 #include "allowlist/host_risk.hpp"
+#include "allowlist/name_entropy.hpp"
 
 namespace exeat::allowlist {
 namespace {
@@ -91,14 +92,15 @@ std::string reason_text(std::uint64_t count, const std::string& first) {
 }
 
 // The rules for a wish: one for tunnels, one for plain HTTP.
-void make_rules(const wish& wish, const host_pattern& pattern, std::optional<std::uint32_t> max_names,
+void make_rules(const wish& wish, const host_pattern& pattern, const rule_terms& bounds,
                 std::vector<suggestion>& out) {
   const auto make = [&](port_set ports, bool written, rule_terms terms) {
     rule rule{.what = pattern};
     rule.ports = std::move(ports);
     rule.ports_written = written;
     rule.reason = reason_text(wish.count, wish.first);
-    terms.max_names = max_names;
+    terms.max_names = bounds.max_names;
+    terms.max_name_entropy = bounds.max_name_entropy;
     if (terms != rule_terms{}) rule.terms = std::make_shared<const rule_terms>(std::move(terms));
     out.push_back({wish.phase, std::move(rule), wish.count, wish.first, wish.near});
   };
@@ -339,12 +341,12 @@ suggestions suggester::propose(const suggest_options& options) const {
     if (wildcard && !(risk && risk->tenant) && !covers_canary(wish.phase, *wildcard)) {
       families[{wish.phase, parent}].push_back(&wish);
     } else {
-      make_rules(wish, {.name = wish.name}, std::nullopt, out.rules);
+      make_rules(wish, {.name = wish.name}, {}, out.rules);
     }
   }
   for (const auto& [key, members] : families) {
     if (members.size() < options.wildcards) {
-      for (const auto* one : members) make_rules(*one, {.name = one->name}, std::nullopt, out.rules);
+      for (const auto* one : members) make_rules(*one, {.name = one->name}, {}, out.rules);
       continue;
     }
     auto all = *members.front();
@@ -356,7 +358,15 @@ suggestions suggester::propose(const suggest_options& options) const {
       all.count += one->count;
       all.first = std::min(all.first, one->first);
     }
-    make_rules(all, *host_pattern::parse("*." + key.second), static_cast<std::uint32_t>(members.size()),
+    const auto pattern = *host_pattern::parse("*." + key.second);
+    // A little more than the names that were seen: their numbers may grow by a digit.
+    constexpr std::uint32_t step = 16;
+    std::uint32_t most = 0;
+    for (const auto* one : members)
+      most = std::max(most, entropy_of(wildcard_part(pattern, one->name.view())));
+    make_rules(all, pattern,
+               {.max_names = static_cast<std::uint32_t>(members.size()),
+                .max_name_entropy = (most + step - 1) / step * step},
                out.rules);
   }
   std::ranges::sort(out.rules, [](const suggestion& a, const suggestion& b) {

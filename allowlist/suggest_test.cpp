@@ -134,6 +134,7 @@ TEST_CASE("a wildcard only when asked for, backed by names, and bounded") {
   REQUIRE(wild.rules.size() == 1);
   CHECK(what_text(wild.rules[0].rule) == "*.cdn.example");
   CHECK(wild.rules[0].rule.terms->max_names == 8);
+  CHECK(wild.rules[0].rule.terms->max_name_entropy == 32);  // edge7 is 26 bits
   CHECK(propose(&base, seen, {.wildcards = 9}).rules.size() == 8);
   std::vector<observation> suffix{saw("aa.github.io"), saw("bb.github.io"), saw("cc.co.uk"), saw("dd.co.uk")};
   for (const auto& one : propose(&base, suffix, {.wildcards = 2}).rules)

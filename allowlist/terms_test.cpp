@@ -115,6 +115,8 @@ TEST_CASE("rules that differ in a term are a contradiction that names it") {
     return wrong ? std::string() : wrong.error().front().text;
   };
   CHECK(text({.max_names = 3}, {.max_names = 4}).find("`max_names`") != std::string::npos);
+  CHECK(text({.max_name_entropy = 8}, {.max_name_entropy = 9}).find("`max_name_entropy`") !=
+        std::string::npos);
   CHECK(text({.methods = {"GET"}}, {.paths = {"/"}}).find("`methods`, `paths`") != std::string::npos);
   CHECK(text({.methods = {"GET"}}, {.methods = {"GET"}}).empty());
   CHECK(text({.resolve_in = {core::cidr::parse("1.1.1.1").value()}}, {.max_names = 1}).find("`resolve_in`") !=

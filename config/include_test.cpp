@@ -1,5 +1,6 @@
 // Bundles by `use`, the terms of rules, and what a policy includes.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <chrono>
 #include <map>
@@ -112,6 +113,12 @@ TEST_CASE("what is wrong with a use, or with a term, is said where it stands") {
   CHECK(rule_error("{use: [node]}").find("a bundle") != std::string::npos);
   CHECK(rule_error("{host: a.example, max_names: 3}").find("wildcard") != std::string::npos);
   CHECK(rule_error("{host: '*.a.example', max_names: 0}").find("max_names") != std::string::npos);
+  CHECK(rule_error("{host: '*.a.example', max_name_entropy: 64}").empty());
+  CHECK(rule_error("{host: a.example, max_name_entropy: 64}").find("wildcard") != std::string::npos);
+  CHECK(rule_error("{cidr: 1.1.1.0/24, max_name_entropy: 64}").find("wildcard") != std::string::npos);
+  CHECK(rule_error("{use: node, max_name_entropy: 64}").find("write out") != std::string::npos);
+  for (const auto* bits : {"3", "0", "-1", "1339", "64 bits", "[64]"})
+    CHECK_FALSE(rule_error(fmt::format("{{host: '*.a.example', max_name_entropy: {}}}", bits)).empty());
   CHECK(rule_error("{host: a.example, upload_limit: 5}").empty());
   CHECK_FALSE(rule_error("{host: a.example, upload_limit: 5 MB}").empty());
   CHECK_FALSE(rule_error("{host: a.example, upload_limit: 0}").empty());

@@ -38,7 +38,8 @@ constexpr auto can_be_tested = [] {
                     reason::address_denied,
                     reason::http_only,
                     reason::method_not_allowed,
-                    reason::path_not_allowed};
+                    reason::path_not_allowed,
+                    reason::name_entropy};
 }();
 const auto tested_codes = [] {
   std::array<std::string_view, can_be_tested.size()> codes;

@@ -386,8 +386,8 @@ TEST_CASE("faulty tests are errors with their place") {
        {"p:3:44: `expect`: expected allow, deny or would_deny, found: `denyy` (did you mean `deny`?)"}},
       {with("{phase: agent, url: a.example, expect: deny, reason: not-tls}"),
        {"p:3:58: `reason`: expected allowed, no-rule, deny-rule, canary, rule-expired, port-not-allowed, "
-        "scheme-not-allowed, ip-literal, address-forbidden, address-denied, http-only, method-not-allowed or "
-        "path-not-allowed, found: `not-tls`"}},
+        "scheme-not-allowed, ip-literal, address-forbidden, address-denied, http-only, method-not-allowed, "
+        "path-not-allowed or name-entropy, found: `not-tls`"}},
       {with("{phase: agent, uri: a.example, expect: deny}"),
        {"p:3:5: the test names no `url`", "p:3:20: unknown key: `uri` (did you mean `url`?)"}},
       {with("{}"),

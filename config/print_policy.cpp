@@ -93,6 +93,7 @@ void add_terms(flow_map& out, const allowlist::rule_terms& terms) {
   out.add_list("resolve_in", terms.resolve_in,
                [](const core::cidr& prefix) { return fmt::format("\"{}\"", prefix.to_string()); });
   if (terms.max_names) out.add("max_names", std::to_string(*terms.max_names));
+  if (terms.max_name_entropy) out.add("max_name_entropy", std::to_string(*terms.max_name_entropy));
   add_limits(out, terms.limits);
 }
 

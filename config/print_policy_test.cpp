@@ -111,6 +111,7 @@ class author {
       if (chance(4)) out += chance(2) ? ", ech: allow" : ", ech: refuse";
     }
     if (wild && chance(3)) out += fmt::format(", max_names: {}", 1 + below(20));
+    if (wild && chance(3)) out += fmt::format(", max_name_entropy: {}", 4 + below(200));
     if (chance(5)) out += ", resolve_in: [192.0.2.0/24, '2001:db8::/32']";
     if (chance(4)) out += ", upload_limit: " + size();
     if (chance(4)) out += ", download_limit: " + size();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "allowlist/name_entropy.hpp"
 #include "allowlist/path_pattern.hpp"
 #include "config/policy_values.hpp"
 
@@ -122,6 +123,10 @@ constexpr value_schema name_budget{
     .json =
         R"({"anyOf":[{"type":"integer","minimum":1,"maximum":1000000},{"type":"string","pattern":"^[0-9]+$"}]})",
     .beside = beside_wildcard};
+constexpr value_schema entropy_limit{
+    .json =
+        R"({"anyOf":[{"type":"integer","minimum":4,"maximum":1338},{"type":"string","pattern":"^[0-9]+$"}]})",
+    .beside = beside_wildcard};
 constexpr value_schema bundle_name{.json = R"({"$ref":"#/$defs/bundle"})", .required = true};
 
 constexpr key_row<rule_draft> host_row{
@@ -190,6 +195,22 @@ constexpr key_row<rule_draft> allow_table[]{
        d.max_names = &v;
        if (const auto count = read_count(v, 1, most, e))
          d.terms.max_names = static_cast<std::uint32_t>(*count);
+     }},
+    {"max_name_entropy", entropy_limit, "number of bits", "no limit",
+     "Beside a wildcard: how many bits what stands for it in a name may carry, so that names carry no data "
+     "out. "
+     "Counted as if its characters were drawn at random from the smallest alphabet that holds them all: 3.4 "
+     "bits for each of digits, 4 of hexadecimal, 4.8 of letters, 5.2 of letters and digits, 5.3 with "
+     "hyphens, "
+     "underscores and dots. `assets-7` is 43 bits, 32 random letters and digits are 166. A longer name is "
+     "`name-entropy`, and is not looked up. `exeat check` shows the count of a name. With `max_names` it "
+     "bounds "
+     "what a job can put into names of the rule: the one times the other.",
+     [](rule_draft& d, const node& v, error_list& e) {
+       constexpr std::uint64_t one_letter = 4;
+       d.max_name_entropy = &v;
+       if (const auto bits = read_count(v, one_letter, allowlist::most_name_entropy, e))
+         d.terms.max_name_entropy = static_cast<std::uint32_t>(*bits);
      }},
     {"upload_limit", schema::limit, "size", "no limit", upload_limit_doc,
      [](rule_draft& d, const node& v, error_list& e) { read_limit(d.terms.limits.upload, v, e); }},

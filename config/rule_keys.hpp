@@ -20,6 +20,7 @@ struct rule_draft {
   const yaml::node* tls = nullptr;
   const yaml::node* ech = nullptr;
   const yaml::node* max_names = nullptr;
+  const yaml::node* max_name_entropy = nullptr;
   const yaml::node* resolve_in = nullptr;
   const yaml::node* http_only = nullptr;  ///< the last of `methods` and `paths`
   const yaml::node* final = nullptr;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "allowlist/bundles.hpp"
 #include "config/policy_values.hpp"
@@ -34,6 +35,7 @@ constexpr refused_key not_in_use[]{
     {"tls", "a bundle's hosts speak TLS: write out the host that does not"},
     {"ech", "set `ech` for the phase, or write out the host that needs it"},
     {"max_names", "a bundle brings its own: write out the wildcard that needs another"},
+    {"max_name_entropy", "write out the wildcard that needs it"},
     {"resolve_in", "write out the host that needs it"},
     {"methods", "write out the host that needs it"},
     {"paths", "write out the host that needs it"},
@@ -52,6 +54,7 @@ constexpr refused_key not_in_deny[]{
     {"ech", nothing_gets_through},
     {"resolve_in", nothing_gets_through},
     {"max_names", nothing_gets_through},
+    {"max_name_entropy", nothing_gets_through},
     {"upload_limit", nothing_gets_through},
     {"download_limit", nothing_gets_through},
     {"accept_risk", nothing_gets_through},
@@ -84,6 +87,16 @@ void check_included(const rule_draft& draft, error_list& errors) {
   if (draft.final != nullptr) errors.add(draft.final->at, "final", std::string(base_only));
 }
 
+// Keys that say nothing of a single name or of addresses.
+void report_beside_wildcard(const rule_draft& draft, error_list& errors) {
+  const std::pair<const node*, std::string_view> keys[]{
+      {draft.apex, "apex"}, {draft.max_names, "max_names"}, {draft.max_name_entropy, "max_name_entropy"}};
+  for (const auto& [value, key] : keys) {
+    if (value != nullptr)
+      errors.add(value->at, value->text, fmt::format("`{}` belongs beside a wildcard `host`", key));
+  }
+}
+
 std::optional<allowlist::rule> finish(rule_draft& draft, const node& item, bool deny, error_list& errors) {
   if ((draft.host == nullptr) == (draft.cidr == nullptr)) {
     errors.add(item.at, {},
@@ -93,14 +106,10 @@ std::optional<allowlist::rule> finish(rule_draft& draft, const node& item, bool 
   }
   check_http_only(draft, errors);
   if (draft.cidr != nullptr) {
-    for (const auto* misplaced : {draft.apex, draft.max_names, draft.resolve_in}) {
-      if (misplaced == nullptr) continue;
-      errors.add(misplaced->at, misplaced->text,
-                 misplaced == draft.resolve_in
-                     ? "`resolve_in` belongs beside a `host`: an address is not looked up"
-                 : misplaced == draft.apex ? "`apex` belongs beside a wildcard `host`"
-                                           : "`max_names` belongs beside a wildcard `host`");
-    }
+    report_beside_wildcard(draft, errors);
+    if (draft.resolve_in != nullptr)
+      errors.add(draft.resolve_in->at, draft.resolve_in->text,
+                 "`resolve_in` belongs beside a `host`: an address is not looked up");
     const yaml::key_scope scope(errors, "cidr");
     const auto prefix = read_cidr(*draft.cidr, errors);
     if (!prefix) return std::nullopt;
@@ -109,13 +118,7 @@ std::optional<allowlist::rule> finish(rule_draft& draft, const node& item, bool 
     const yaml::key_scope scope(errors, "host");
     auto pattern = read_host(*draft.host, deny, errors);
     if (!pattern) return std::nullopt;
-    if (pattern->depth == allowlist::depth::exact) {
-      if (draft.apex != nullptr)
-        errors.add(draft.apex->at, draft.apex->text, "`apex` belongs beside a wildcard `host`");
-      if (draft.max_names != nullptr)
-        errors.add(draft.max_names->at, draft.max_names->text,
-                   "`max_names` belongs beside a wildcard `host`");
-    }
+    if (pattern->depth == allowlist::depth::exact) report_beside_wildcard(draft, errors);
     pattern->apex = draft.apex_value;
     draft.rule.what = *pattern;
   }

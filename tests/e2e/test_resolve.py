@@ -153,3 +153,24 @@ def test_answers_are_cached(exeat, dns, origin):
             assert client.get(f"http://{HOST}:{server.port}/", ["Connection: close"]).status == 200
     assert dns.asked(HOST) <= 2  # A and AAAA, once each
     assert eventually(lambda: proxy.metric("exeat_dns_lookups_total", result="miss") == 1)
+
+
+def test_a_name_that_carries_too_much_is_never_looked_up(exeat, dns, origin):
+    server = origin(http_handler(lambda request: response()))
+    rule = {"host": "**.corp.example", "ports": [server.port], "tls": "any", "max_name_entropy": 40}
+    proxy = exeat(policy_of(agent=[rule], setup=[rule], addresses=[loopback()]))
+    for name in ("nq2gk3dpo5xxe3deebqw4zba", "de.ad.be.ef", "a-secret"):
+        host = f"{name}.corp.example:{server.port}"
+        assert connect(proxy, host).reason == "egress-denied name-entropy"
+        with proxy.client() as client:
+            assert client.get(f"http://{host}/").status == 403
+        told = connect(proxy, host, "setup").body.decode()
+        assert "40 bits" in told and f"`{name}` ({len(name)} characters)" in told
+    assert proxy.logged(reason="name-entropy")["rule"] == f"agent/**.corp.example:{server.port}"
+    assert dns.queries == []
+    assert connect(proxy, f"{HOST}:{server.port}").status == 200
+    # A reload takes the limit away.
+    del rule["max_name_entropy"]
+    dns.records["a-secret.corp.example"] = ["127.0.0.1"]
+    proxy.reload(policy_of(agent=[rule], addresses=[loopback()], phases={"setup": {"untrusted": False, "allow": []}}))
+    assert connect(proxy, f"a-secret.corp.example:{server.port}").status == 200

@@ -114,7 +114,7 @@ write("import", {
 write("policy", {
     "language": b"version: 1\nupload_limit: 1GiB\nphases:\n  agent:\n    download_limit: 5MB\n    final: true\n    allow:\n"
                 b"      - {use: anthropic, accept_risk: model, expires: 2099-01-01}\n"
-                b"      - {host: '*.a.example', max_names: 3, resolve_in: [192.0.2.0/24], upload_limit: 7}\n"
+                b"      - {host: '*.a.example', max_names: 3, max_name_entropy: 40, resolve_in: [192.0.2.0/24], upload_limit: 7}\n"
                 b"      - {host: b.example, ports: 80, methods: [GET], paths: [/x/**, '/y/*']}\n"
                 b"deny: [{host: '**.c.example', final: true}]\n"
                 b"tests: [{phase: agent, url: 'http://b.example/x/y', method: GET, expect: allow}]\n",
