@@ -1,8 +1,10 @@
 #include "proxy/dns_channel.hpp"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace exeat::proxy {
@@ -14,12 +16,42 @@ int library_status() {
   return status;
 }
 
+constexpr int udp_size = 1232;  // fits any path that IPv6 allows (DNS flag day 2020)
+
 std::chrono::milliseconds try_timeout(const dns_channel::options& options) {
   // c-ares doubles it with every round over the servers: 1 + 2 + 4 + ...
   const auto rounds = (std::size_t{1} << std::clamp(options.tries, 1U, 8U)) - 1;
   const auto shares = static_cast<std::int64_t>(std::max<std::size_t>(options.servers.size(), 1) * rounds);
   return std::max(std::min(options.timeout * 9 / 10 / shares, options.try_timeout),
                   std::chrono::milliseconds(20));
+}
+
+/// From the kernel. c-ares 1.18 draws its own from rand() where it cannot read /dev/urandom (CVE-2023-31147).
+std::optional<std::uint16_t> random_id() noexcept {
+  std::uint16_t id = 0;
+  if (::getrandom(&id, sizeof id, 0) != sizeof id) return std::nullopt;
+  return id;
+}
+
+/// What a whole reply says, in the library's words (RFC 1035 4.1.1).
+int status_of(std::span<const unsigned char> reply) noexcept {
+  constexpr std::size_t head = 12;
+  if (reply.size() < head) return ARES_EBADRESP;
+  const bool any_answer = (reply[6] | reply[7]) != 0;
+  switch (reply[3] & 0x0F) {
+    case 0:
+      return any_answer ? ARES_SUCCESS : ARES_ENODATA;
+    case 1:
+      return ARES_EFORMERR;
+    case 2:
+      return ARES_ESERVFAIL;
+    case 3:
+      return ARES_ENOTFOUND;
+    case 4:
+      return ARES_ENOTIMP;
+    default:
+      return ARES_EREFUSED;
+  }
 }
 
 }  // namespace
@@ -57,7 +89,7 @@ int dns_channel::initialise(const options& options) {
   with.timeout = static_cast<int>(try_timeout(options).count());
   with.tries = static_cast<int>(std::clamp(options.tries, 1U, 8U));
   with.ndots = 0;
-  with.ednspsz = 1232;  // fits any path that IPv6 allows (DNS flag day 2020)
+  with.ednspsz = udp_size;
   char lookups[] = "b";
   with.lookups = lookups;
   char no_file[] = "";  // the servers come from us, and so does every limit
@@ -89,19 +121,31 @@ dns_channel::~dns_channel() {
 void dns_channel::ask(const char* name, int type, std::unique_ptr<dns_reply_slot> slot) {
   ++open_;
   slot->type = type;
-  auto* asked = new question{this, std::move(slot)};
+  auto asked = std::make_unique<question>(this, std::move(slot));
   constexpr int class_in = 1;
-  ares_query(
-      channel_, name, class_in, type,
-      [](void* argument, int status, int, unsigned char* message, int size) {
-        const std::unique_ptr<question> done(static_cast<question*>(argument));
-        done->channel->ended();
-        if (done->slot->reply == nullptr) return;
-        const auto octets = message == nullptr || size < 0 ? 0 : static_cast<std::size_t>(size);
-        done->slot->reply(done->slot->owner, *done->slot, status, {message, octets});
+  unsigned char* packet = nullptr;
+  int size = 0;
+  const auto id = random_id();
+  const int status =
+      id ? ares_create_query(name, class_in, type, *id, 1, &packet, &size, udp_size) : ARES_ENOTINITIALIZED;
+  if (status != ARES_SUCCESS) return answered(std::move(asked), status, {});
+  ares_send(
+      channel_, packet, size,
+      [](void* argument, int outcome, int, unsigned char* message, int octets) {
+        std::span<const unsigned char> reply;
+        if (message != nullptr && octets > 0) reply = {message, static_cast<std::size_t>(octets)};
+        if (outcome == ARES_SUCCESS) outcome = status_of(reply);
+        answered(std::unique_ptr<question>(static_cast<question*>(argument)), outcome, reply);
       },
-      asked);
+      asked.release());
+  ares_free_string(packet);
   arm_timer();
+}
+
+void dns_channel::answered(std::unique_ptr<question> done, int status,
+                           std::span<const unsigned char> message) {
+  done->channel->ended();
+  if (done->slot->reply != nullptr) done->slot->reply(done->slot->owner, *done->slot, status, message);
 }
 
 void dns_channel::ended() noexcept {

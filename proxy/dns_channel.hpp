@@ -25,7 +25,8 @@ struct dns_reply_slot {
 };
 
 /// Sends single questions and hands back whole replies. UDP first, TCP behind a truncated answer, EDNS with
-/// 1232 octets; the next server behind a failure. No search domains, no aliases, no files read.
+/// 1232 octets; the next server behind a failure; ids from the kernel's random numbers. No search domains, no
+/// aliases, no files read. Questions that are open at one time leave by one socket a server.
 class dns_channel {
  public:
   struct options {
@@ -57,6 +58,7 @@ class dns_channel {
   void socket_state(ares_socket_t fd, bool read, bool write);
   void watch(const std::shared_ptr<watched>& socket, bool write);
   void arm_timer();
+  static void answered(std::unique_ptr<question> done, int status, std::span<const unsigned char> message);
   void ended() noexcept;
 
   asio::io_context& context_;

@@ -34,6 +34,7 @@ void forbid_search_domains() {
   seen = now;
   res_init();
   _res.options &= ~static_cast<unsigned long>(RES_DNSRCH | RES_DEFNAMES);
+  _res.options |= RES_NOALIASES;  // $HOSTALIASES
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 
 namespace exeat::proxy {
 
-/// Threads that call getaddrinfo, with the search domains of resolv.conf switched off, and re-reading it when
-/// it changes. Thread-safe. nsswitch.conf alone says where names come from.
+/// Threads that call getaddrinfo, with the search domains of resolv.conf and $HOSTALIASES switched off, and
+/// re-reading resolv.conf when it changes. Thread-safe. nsswitch.conf alone says where names come from.
 class system_lookup_pool {
  public:
   /// `queued` bounds the look-ups that wait for a thread.

@@ -26,6 +26,9 @@ using clock = std::chrono::steady_clock;
 
 /// How often at most the hosts file and resolv.conf are looked at, and on a miss only.
 constexpr std::chrono::seconds files_interval{1};
+/// A busy channel keeps its UDP sockets, and so the ports that whoever forges an answer has to guess. After
+/// so many names a new one takes over.
+constexpr unsigned names_per_channel = 64;
 constexpr std::streamoff file_limit = 16 << 20;
 
 /// Tells whether a file is another one than before.
@@ -129,6 +132,8 @@ struct resolver::state {
         std::shared_ptr<system_lookup_pool> threads);
   ~state();
   void open_channel();
+  void replace_channel();
+  void renew_channel() noexcept;
   void refresh_files(clock::time_point now);
   void start(const core::host_name& name, lookup_share* share);
   void start_system(flight& started);
@@ -144,8 +149,9 @@ struct resolver::state {
   file_watch hosts_file, resolv_conf;
   std::vector<name_server> servers;
   clock::time_point files_seen{};
-  // The channel in use, and those of an older resolv.conf that still have questions open.
+  // The channel in use, and older ones that still have questions open.
   std::unique_ptr<dns_channel> channel;
+  unsigned names_asked = 0;  // over this channel, since it was idle
   std::vector<std::unique_ptr<dns_channel>> retired;
   std::unordered_map<core::host_name, flight> flights;  // before the channels: forgets its questions
   resolver_stats stats;
@@ -195,6 +201,20 @@ resolver::state::~state() {
 
 void resolver::state::open_channel() {
   if (options.servers.empty()) servers = servers_of_resolv_conf(read_file(resolv_conf.path()));
+  replace_channel();
+}
+
+void resolver::state::renew_channel() noexcept {
+  if (channel->idle()) names_asked = 0;  // its sockets are closed
+  if (++names_asked <= names_per_channel) return;
+  try {
+    replace_channel();
+  } catch (const std::exception&) {
+    // Short of memory or descriptors: the channel that we have stays.
+  }
+}
+
+void resolver::state::replace_channel() {
   auto opened = dns_channel::open(context, {.servers = servers,
                                             .timeout = options.timeout,
                                             .try_timeout = options.try_timeout,
@@ -202,6 +222,7 @@ void resolver::state::open_channel() {
   if (!opened) throw std::runtime_error(opened.error());
   if (channel && !channel->idle()) retired.push_back(std::move(channel));
   channel = std::move(*opened);
+  names_asked = 0;
 }
 
 void resolver::state::refresh_files(clock::time_point now) {
@@ -242,6 +263,7 @@ void resolver::state::start(const core::host_name& name, lookup_share* share) {
                                                         std::min(flight.owner.options.timeout / 5, left)));
                             }},
       &started);
+  renew_channel();
   started.query->start(*channel, name);  // may have finished and be gone
 }
 

@@ -48,7 +48,7 @@ class Inside:
     """A proxy in the world, and what a test may ask of both."""
     listeners = set()  # of all of them
 
-    def __init__(self, world, names, folder, system, patient=False, **dns):
+    def __init__(self, world, names, folder, system, patient=False, mount="", **dns):
         self.world, self.names, self.permitted, self.system = world, names, set(), system
         conf = folder / "resolv.conf"
         conf.write_text(f"{RESOLV_CONF}{30 if patient else 1}\n")
@@ -57,8 +57,11 @@ class Inside:
         how = {"resolver": "system", "hosts_file": None} if system else {"timeout": "300ms", "tries": 2}
         # Without `servers`: those of resolv.conf.
         settings = {"workers": 1, "timeouts": {"dns": "60s" if patient else "6s"}, "dns": {"servers": None, **how, **dns}}
-        bind = ["unshare", "-m", "--", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', str(conf)]
-        self.proxy = Exeat(POLICY, settings, wrapper=bind)
+        aliases = folder / "aliases"
+        aliases.write_text("intranet evil.corp.example\nabsent evil.corp.example\n")
+        bind = ["unshare", "-m", "--", "sh", "-c", f'mount --bind "$0" /etc/resolv.conf {mount} && exec "$@"', str(conf)]
+        self.proxy = Exeat(POLICY, settings, wrapper=bind, environment={
+            "HOSTALIASES": str(aliases), "LOCALDOMAIN": "corp.example internal", "RES_OPTIONS": "ndots:9"})
         self.proxy.start()
         self.listeners |= {("tcp", "127.0.0.1", port) for port in self.proxy.ports.values()}
         self.first, self.first_query = world.mark(), len(names.queries)
@@ -143,6 +146,7 @@ ANSWERS = {
     "wrong-id-first": (by_family(lambda q: [q.reply([own("10.0.0.1")(q)], id=q.id ^ 1), q.reply([own(GOOD4)(q)])], []),
                        {GOOD4}),
     "wrong-question-first": (by_family(lambda q: [with_wrong_question(q), q.reply([own(GOOD4)(q)])], []), {GOOD4}),
+    "no-octets-first": (by_family(lambda q: [b"", q.reply([own(GOOD4)(q)])], []), {GOOD4}),
     # The rest leads nowhere.
     "nxdomain": (NXDOMAIN, set()),
     "servfail": (SERVFAIL, set()),
@@ -161,6 +165,7 @@ ANSWERS = {
     "wrong-type": (by_family(records(own(GOOD6)), records(own(GOOD4))), set()),
     "text": (records(lambda q: resource(q.name, TXT, b"\4text")), set()),
     "short-address": (of_a(lambda q: resource(q.name, A, b"\x5d\xb8\xd7")), set()),
+    "no-octets": (lambda q: [b"", b""], set()),
     "no-message": (octets(), set()),
     "garbage": (octets(b"\xff" * 80), set()),
     "count-without-records": (octets(b"\x81\x80\0\1\0\xff\0\0\0\0"), set()),
@@ -178,7 +183,7 @@ ANSWERS = {
 @pytest.mark.parametrize("what", ANSWERS)
 def test_only_checked_addresses_are_contacted(inside, what):
     record, expected = ANSWERS[what]
-    if inside.system and what in ("foreign-name", "no-message"):
+    if inside.system and what in ("foreign-name", "no-message", "no-octets-first"):
         pytest.skip("the C library's own affair")
     host = f"{what}.corp.example"
     inside.names.records[host] = record
@@ -228,7 +233,8 @@ def test_what_is_denied_sends_no_packet(inside, plain):
 
 
 def test_a_short_name_is_asked_for_as_it_is(inside):
-    """resolv.conf has search domains and four dots to reach before a name is tried as it is."""
+    """resolv.conf and the environment have search domains, many dots to reach before a name is tried as it is, and
+    aliases."""
     inside.names.records.update({"intranet": [GOOD4], "short.name": [GOOD4],
                                  "absent.corp.example": ["93.184.215.99"], "intranet.corp.example": ["93.184.215.99"]})
     inside.permitted.add(GOOD4)
@@ -323,3 +329,36 @@ def test_all_checked_addresses_are_tried_and_no_other(inside):
     order = [to for kind, to, port in left if kind == "tcp" and port == 8443]
     assert sorted(order) == sorted(addresses)
     assert [":" in to for to in order] == [True, False, True, False]
+
+
+def test_message_ids_are_random_without_dev_urandom(world, names, tmp_path):
+    """c-ares 1.18 would draw them from rand(), which begins alike in every process (CVE-2023-31147)."""
+    runs = []
+    for _ in range(2):
+        first = len(names.ids)
+        proxy = Inside(world, names, tmp_path, False, mount="&& mount --bind /dev/null /dev/urandom")
+        for label in "abcd":
+            assert proxy.ask(f"id-{label}.corp.example:443")[0].status == 502
+        runs.append([number for name, number in zip(names.queries[first:], names.ids[first:]) if "id-" in name[0]])
+        proxy.finish()
+    assert [len(run) for run in runs] == [8, 8]
+    assert runs[0] != runs[1]
+
+
+def test_source_ports_change_under_load_too(world, names, tmp_path):
+    """A question that stays open keeps the socket open that it left by."""
+    release = threading.Event()
+    names.records["open.corp.example"] = held(release, NXDOMAIN)
+    proxy = Inside(world, names, tmp_path, False, patient=True)
+    waiting = threading.Thread(target=lambda: proxy.proxy.client().connect("open.corp.example:443"), daemon=True)
+    waiting.start()
+    assert eventually(lambda: names.asked("open.corp.example") == 2)
+    first = len(names.sources)
+    for number in range(150):
+        with proxy.proxy.client() as client:
+            assert client.connect(f"load-{number}.corp.example:443").status == 502
+    ports = [port for name, (_, port) in zip(names.queries[first:], names.sources[first:]) if "load-" in name[0]]
+    release.set()
+    waiting.join()
+    assert len(ports) == 300 and max(map(ports.count, ports)) <= 130
+    proxy.finish()

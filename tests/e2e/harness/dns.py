@@ -99,20 +99,21 @@ class DnsServer:
         self.records = dict(records or {})
         self.ttl = ttl
         self.queries = []
+        self.ids, self.sources = [], []  # of the same queries: message id, and address and port of who asked
         self._lock = threading.Lock()
         server = self
 
         class Udp(socketserver.BaseRequestHandler):
             def handle(self):
                 packet, sock = self.request
-                for message in server.answers(packet, False):
+                for message in server.answers(packet, False, self.client_address):
                     sock.sendto(message, self.client_address)
 
         class Tcp(socketserver.BaseRequestHandler):
             def handle(self):
                 while len(head := self.request.recv(2, socket.MSG_WAITALL)) == 2:
                     packet = self.request.recv(struct.unpack("!H", head)[0], socket.MSG_WAITALL)
-                    for message in server.answers(packet, True):
+                    for message in server.answers(packet, True, self.client_address):
                         self.request.sendall(struct.pack("!H", len(message)) + message)
 
         for _ in range(20):  # UDP and TCP on one number
@@ -137,13 +138,16 @@ class DnsServer:
         """How often the name was asked for, whatever the type."""
         return sum(1 for query, _ in list(self.queries) if query == name)
 
-    def answers(self, packet, over_tcp):
+    def answers(self, packet, over_tcp, source):
         """The messages to send back."""
         name, kind, question = _question(packet)
+        number = struct.unpack("!H", packet[:2])[0]
         with self._lock:
             count = self.queries.count((name, kind))
             self.queries.append((name, kind))
-        query = Query(name, kind, struct.unpack("!H", packet[:2])[0], question, over_tcp, count)
+            self.ids.append(number)
+            self.sources.append(source)
+        query = Query(name, kind, number, question, over_tcp, count)
         return self._messages(query, self.records.get(name, NXDOMAIN))
 
     def _messages(self, query, record):
