@@ -40,9 +40,10 @@ def test_a_use_line_is_one_error_and_a_reason_settles_it(lint):
     ("{host: github.com, reason: r, accept_risk: token reads only}", []),
     ("{host: a.example, reason: r, accept_risk: why}", [("needless-acceptance", "low", 6)]),
     ("{host: '*.blob.core.windows.net', reason: r}", [("no-max-names", "medium", 6), ("shared-suffix", "high", 6)]),
-    ("{host: '*.blob.core.windows.net', reason: r, accept_risk: ours are numbered, max_names: 3}", []),
+    ("{host: '*.blob.core.windows.net', reason: r, accept_risk: ours are numbered, max_names: 3}",
+     [("no-name-entropy", "info", 6)]),
     ("{host: '**.corp.example', reason: r}", [("wide-wildcard", "medium", 6)]),
-    ("{host: '**.corp.example', reason: r, max_names: 20}", []),
+    ("{host: '**.corp.example', reason: r, max_names: 20, max_name_entropy: 64}", []),
     ("{host: co.uk, reason: r}", [("public-suffix", "medium", 6)]),
 ])
 def test_what_a_written_rule_risks(lint, rule, found):

@@ -104,7 +104,9 @@ REFUSED = {
             "{host: x.example, ports: {from: 1}}", "{host: x.example, ports: [any]}", "{host: x.example, ports: 1-}",
             "{host: x.example, ports: 443.5}", "{host: x.example, tls: off}", "{host: x.example, tls: true}",
             "{host: x.example, ech: maybe}", "{host: x.example, apex: true}", "{host: x.example, max_names: 5}",
-            "{host: '*.x.example', max_names: 0}", "{host: '*.x.example', max_names: many}", "{host: '*.x.example', apex: yes}",
+            "{host: '*.x.example', max_names: 0}",
+            "{host: x.example, max_name_entropy: 64}", "{host: '*.x.example', max_name_entropy: 3}",
+            "{host: '*.x.example', max_name_entropy: 1339}", "{host: '*.x.example', max_names: many}", "{host: '*.x.example', apex: yes}",
             "{cidr: 192.0.2.0/24, apex: true}", "{cidr: 192.0.2.0/24, resolve_in: 192.0.2.0/24}",
             "{cidr: 192.0.2.0/24, max_names: 5}", "{cidr: 192.0.2.0/a}", "{cidr: x.example}", "{cidr: }", "{cidr: [192.0.2.1]}",
             "{host: x.example, resolve_in: []}", "{host: x.example, resolve_in: x.example}",
@@ -120,7 +122,7 @@ REFUSED = {
             "{host: x.example, reason: ''}", "{host: x.example, reason: [a]}", "{host: x.example, owner: {a: b}}",
             '{host: x.example, reason: "two\\nlines"}', "{host: x.example, reason: %s}" % ("r" * 1001),
             "{use: no-such-bundle}", "{use: [node]}", "{use: }", "{use: node, ports: 443}", "{use: node, apex: true}",
-            "{use: node, tls: any}", "{use: node, max_names: 5}", "{use: node, final: true}",
+            "{use: node, tls: any}", "{use: node, max_names: 5}", "{use: node, max_name_entropy: 64}", "{use: node, final: true}",
         )),
     ],
     "policy-include": [
@@ -276,7 +278,8 @@ class Generator:
             0.2, expires=lambda: self.some("date"), accept_risk=lambda: self.some("text"),
             upload_limit=lambda: self.some("limit"), download_limit=lambda: self.some("limit"),
             **({"resolve_in": lambda: self.one_or_list("prefix")} if "host" in out else {}),
-            **({"apex": lambda: self.some("flag"), "max_names": lambda: self.rng.choice([5, "5", Plain("007"), 1000000])} if wild else {}))
+            **({"apex": lambda: self.some("flag"), "max_names": lambda: self.rng.choice([5, "5", Plain("007"), 1000000]),
+                "max_name_entropy": lambda: self.rng.choice([4, "64", 1338])} if wild else {}))
         if self.rng.random() < 0.2:
             out |= {"ports": self.rng.choice([80, "80", [80, "8080"], [Plain("8000-8100")], Plain("080")])}
             out |= self.picked(0.7, methods=lambda: self.one_or_list("method"), paths=lambda: self.one_or_list("path_pattern"))
