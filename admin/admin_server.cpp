@@ -240,11 +240,11 @@ void admin_server::state::run() noexcept {
   }
 }
 
-std::expected<std::unique_ptr<admin_server>, std::string> admin_server::start(admin::options options,
-                                                                              admin::callbacks callbacks) {
+std::expected<std::unique_ptr<admin_server>, std::string> admin_server::open(admin::options options,
+                                                                             admin::callbacks callbacks) {
   auto inside = std::make_unique<state>(std::move(options), std::move(callbacks));
-  const auto open = [&](bound_socket& socket, const config::endpoint& at, const char* key,
-                        door door) -> std::expected<void, std::string> {
+  const auto listen = [&](bound_socket& socket, const config::endpoint& at, const char* key,
+                          door door) -> std::expected<void, std::string> {
     auto bound = open_socket(at, key);
     if (!bound) return std::unexpected(std::move(bound.error()));
     socket = std::move(*bound);
@@ -253,21 +253,27 @@ std::expected<std::unique_ptr<admin_server>, std::string> admin_server::start(ad
   };
   if (inside->options.address) {
     const bool tcp = std::holds_alternative<config::tcp_endpoint>(*inside->options.address);
-    auto opened = open(inside->at_address, *inside->options.address, "admin", tcp ? door::tcp : door::socket);
+    auto opened =
+        listen(inside->at_address, *inside->options.address, "admin", tcp ? door::tcp : door::socket);
     if (!opened) return std::unexpected(std::move(opened.error()));
     inside->bound = inside->at_address.endpoint();
   }
   if (inside->options.control) {
-    auto opened = open(inside->at_control, *inside->options.control, "control", door::control);
+    auto opened = listen(inside->at_control, *inside->options.control, "control", door::control);
     if (!opened) return std::unexpected(std::move(opened.error()));
   }
+  return std::unique_ptr<admin_server>(new admin_server(std::move(inside)));
+}
+
+std::expected<void, std::string> admin_server::begin() {
   // Signals are for the main thread; a SIGPIPE here must not end the process.
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    inside->thread = std::thread([raw = inside.get()] {
+    state_->thread = std::thread([raw = state_.get()] {
+      ::pthread_setname_np(::pthread_self(), "admin");
       const auto working = asio::make_work_guard(raw->context);
       raw->run();
     });
@@ -276,8 +282,15 @@ std::expected<std::unique_ptr<admin_server>, std::string> admin_server::start(ad
     return std::unexpected(std::string("cannot start the admin thread: ") + failed.what());
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::pthread_setname_np(inside->thread.native_handle(), "admin");
-  return std::unique_ptr<admin_server>(new admin_server(std::move(inside)));
+  return {};
+}
+
+std::expected<std::unique_ptr<admin_server>, std::string> admin_server::start(admin::options options,
+                                                                              admin::callbacks callbacks) {
+  auto opened = open(std::move(options), std::move(callbacks));
+  if (!opened) return opened;
+  if (auto begun = (*opened)->begin(); !begun) return std::unexpected(std::move(begun.error()));
+  return opened;
 }
 
 admin_server::admin_server(std::unique_ptr<state> state) noexcept : state_(std::move(state)) {}

@@ -38,7 +38,11 @@ struct options {
 
 class admin_server {
  public:
-  /// Binds, and starts the thread. The error is a sentence with the way out.
+  /// Binds; nobody is answered before begin(). The error is a sentence with the way out.
+  static std::expected<std::unique_ptr<admin_server>, std::string> open(options options, callbacks callbacks);
+  /// Starts the thread. Once. The error is a sentence.
+  std::expected<void, std::string> begin();
+  /// Both.
   static std::expected<std::unique_ptr<admin_server>, std::string> start(options options,
                                                                          callbacks callbacks);
   /// As stop().

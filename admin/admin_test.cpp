@@ -395,6 +395,9 @@ TEST_CASE("states as JSON") {
   CHECK(to_json(state).contains(
       R"~("job":{"declared":{"job":"","ended":null,"phases":[{"phase":"agent","step":0,"sealed":false,"current":true}],)~"
       R"~("held":{"findings":2,"first":"a \"b\""}},"open":3,"held":1,"trouble":"why"})~"));
+  state.sandbox = "Landlock";
+  state.sandbox_lacks = {"no \"seccomp\""};
+  CHECK(to_json(state).contains(R"("sandbox":"Landlock","sandbox_lacks":["no \"seccomp\""],"policy":)"));
   state.draining = true;
   CHECK(to_json(state).starts_with(R"({"status":"draining")"));
   CHECK(to_json(readiness{}) == "{\"ready\":true,\"checks\":[]}\n");

@@ -39,6 +39,10 @@ std::string to_json(const health& health) {
   out.key("version").text(health.version);
   out.key("identity").text(health.identity);
   if (!health.identity_note.empty()) out.key("identity_note").text(health.identity_note);
+  if (!health.sandbox.empty()) {
+    out.key("sandbox").text(health.sandbox);
+    out.key("sandbox_lacks").texts(health.sandbox_lacks);
+  }
   write(out.key("policy"), health.policy);
   write(out.key("job"), health.job);
   out.key("listeners").open('[');

@@ -38,6 +38,8 @@ struct listener_state {
 struct health {
   std::string identity;       ///< the weakest of the listeners'
   std::string identity_note;  ///< a sentence on what that means; may be empty
+  std::string sandbox;        ///< how far the process confines itself: "off", or what is in force
+  std::vector<std::string> sandbox_lacks;  ///< sentences: what the kernel refused
   policy_state policy;
   job_health job;
   std::vector<listener_state> listeners;

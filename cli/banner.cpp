@@ -132,6 +132,7 @@ std::string banner(const banner_facts& facts) {
   }
   out += fmt::format("  identity  {}\n", identity_note(*facts.listeners));
   out += fmt::format("  job       {}\n", facts.job);
+  out += fmt::format("  sandbox   {}\n", facts.sandbox);
   if (facts.admin) {
     const auto* tcp = std::get_if<config::tcp_endpoint>(&*facts.admin);
     const auto base = tcp != nullptr ? url_of(*facts.admin) : config::to_string(*facts.admin) + " ";

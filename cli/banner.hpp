@@ -15,7 +15,8 @@ struct banner_facts {
   const std::vector<proxy::bound_listener>* listeners = nullptr;
   std::optional<config::endpoint> admin;
   std::optional<config::endpoint> control;
-  std::string job;  ///< one line
+  std::string job;      ///< one line
+  std::string sandbox;  ///< one line
   unsigned workers = 0;
   std::vector<std::string> warnings;  ///< one line each
 };

@@ -2,18 +2,17 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/signal_set.hpp>
+#include <cerrno>
 #include <iostream>
+#include <system_error>
 #include <utility>
 
 #include "cli/banner.hpp"
 #include "cli/notify.hpp"
 #include "core/units.hpp"
-#include "identity/process_helper.hpp"
 #include "metrics/exposition.hpp"
 
 namespace exeat::cli {
@@ -28,60 +27,6 @@ constexpr auto drain_poll = 20ms;
 constexpr auto budget_pause = 1s;
 constexpr auto probe_timeout = 2s;
 
-// Two descriptors a connection, two more for the pipe of a busy direction, and what the process needs itself.
-rlim_t descriptors_wanted(const config::settings& settings) {
-  return 2ULL * settings.limits.connections + settings.limits.upstream_idle + 512;
-}
-
-// What it takes to start: sockets of its own, an event loop and two descriptors a listener for each worker.
-rlim_t descriptors_needed(const config::settings& settings) {
-  return 24 + rlim_t{proxy::worker_count(settings)} * (6 + 2 * settings.listeners.size());
-}
-
-/// A sentence where there are too few to start with.
-std::optional<std::string> too_few_descriptors(const config::settings& settings) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
-  const auto needed = descriptors_needed(settings);
-  if (limit.rlim_cur >= needed) return std::nullopt;
-  return fmt::format(
-      "this process may open {} file descriptors, and {} workers with {} listeners need {} to start: raise "
-      "the "
-      "hard limit (ulimit -Hn, LimitNOFILE=), or lower `workers`",
-      limit.rlim_cur, proxy::worker_count(settings), settings.listeners.size(), needed);
-}
-
-/// Raises the soft limit as far as the hard one goes; a sentence where that is not far enough.
-std::optional<std::string> raise_descriptor_limit(const config::settings& settings) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
-  const auto wanted = descriptors_wanted(settings);
-  if (limit.rlim_cur < wanted) {
-    limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
-  if (limit.rlim_cur >= wanted) return std::nullopt;
-  return fmt::format(
-      "limits.connections is {}, which takes {} file descriptors, but this process may open {}: raise the "
-      "hard limit "
-      "(ulimit -Hn, LimitNOFILE=), or lower limits.connections; past it, connections are refused with 503",
-      settings.limits.connections, wanted, limit.rlim_cur);
-}
-
-log::options log_options(const config::log_settings& settings) {
-  log::options out;
-  out.file = settings.file;
-  out.syslog = settings.syslog;
-  out.standard_output = settings.to_standard_output();
-  out.blocked = settings.blocked;
-  out.format = settings.format == config::log_format::json   ? log::format::json
-               : settings.format == config::log_format::text ? log::format::text
-                                                             : log::format::automatic;
-  out.rotate_size = settings.rotate_size;
-  out.rotate_keep = settings.rotate_keep;
-  return out;
-}
-
 }  // namespace
 
 serve::serve(serve_options options)
@@ -90,138 +35,6 @@ serve::serve(serve_options options)
 serve::~serve() {
   // A start that failed half-way: the admin thread may wait for a main loop that will never run.
   call_.end();
-}
-
-std::expected<void, std::string> serve::start() {
-  const auto& settings = options_.settings;
-  const auto limit_warning = raise_descriptor_limit(settings);
-  if (auto too_few = too_few_descriptors(settings)) return std::unexpected(std::move(*too_few));
-  ::signal(SIGPIPE, SIG_IGN);
-
-  auto policy = config::load_policy(settings);
-  if (!policy) return std::unexpected(config::to_string(policy.error()));
-  // Before the first thread: it forks.
-  std::optional<std::string> finder_warning;
-  if (settings.log.process) {
-    if (auto finder = identity::process_finder::start(metrics_.workers())) {
-      finder_ = std::move(*finder);
-    } else {
-      finder_warning =
-          "log.process: the processes behind refused requests cannot be found: " + finder.error();
-    }
-  }
-  identity::give_up_finder_rights();
-  if (auto ok = start_log(); !ok) return ok;
-  auto jobs = served_jobs::open(settings, *log_, metrics_, main_);
-  if (!jobs) return std::unexpected(std::move(jobs.error()));
-  jobs_ = std::move(*jobs);
-  auto bound = proxy::server::bind(settings, metrics_, *log_, [this](bool ok, const std::string& text) {
-    log_->post(ok ? log::level::info : log::level::error, ok ? "certificates-reloaded" : "certificates-kept",
-               text);
-  });
-  if (!bound) return std::unexpected(std::move(bound.error()));
-  server_ = std::move(*bound);
-  server_->set_finder(finder_.get());
-  server_->on_canary([this](const std::string& job) {
-    proxy::asio::post(main_, [this, job] { jobs_->lock_down(job, "one of its canaries was asked for"); });
-  });
-  put_in_force(std::move(*policy));
-  if (auto ok = start_admin(); !ok) return ok;
-  if (auto ok = start_watch(); !ok) return ok;
-
-  // From here on signals end us in order; before, they ended us at once.
-  error_code ignored;
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signals_.add(number, ignored);
-  if (auto ok = jobs_->start(*server_, policy_); !ok) return ok;
-
-  banner_facts facts{.policy = policy_.get(),
-                     .listeners = &server_->listeners(),
-                     .admin = admin_ ? admin_->bound() : std::nullopt,
-                     .control = std::nullopt,
-                     .job = jobs_->summary(),
-                     .workers = metrics_.workers()};
-  if (admin_ && settings.control) facts.control = *settings.control;
-  if (limit_warning) {
-    facts.warnings.push_back(*limit_warning);
-    log_->post(log::level::warning, "descriptor-limit", *limit_warning);
-  }
-  if (!jobs_->trouble().empty()) facts.warnings.push_back(jobs_->trouble());
-  if (finder_warning) {
-    facts.warnings.push_back(*finder_warning);
-    log_->post(log::level::warning, "process-finder", *finder_warning);
-  }
-  const auto has_canaries = [](const allowlist::phase& phase) { return !phase.canaries.empty(); };
-  if (settings.admin && std::holds_alternative<config::tcp_endpoint>(*settings.admin) &&
-      std::ranges::any_of(policy_->source().phases, has_canaries)) {
-    facts.warnings.push_back(
-        "the metrics tell of requests for a canary, and any local process may read them: let `admin` be a "
-        "unix "
-        "socket");
-  }
-  if (settings.insecure_policy_file) {
-    facts.warnings.push_back("insecure_policy_file is set: whoever may write the policy file decides");
-  }
-  std::cerr << banner(facts) << std::flush;
-  say_ready();
-  return {};
-}
-
-std::expected<void, std::string> serve::start_log() {
-  auto log = log::log_thread::start(log_options(options_.settings.log), metrics_.workers(), metrics_.log());
-  if (!log) return std::unexpected(std::move(log.error()));
-  log_ = std::move(*log);
-  return {};
-}
-
-std::expected<void, std::string> serve::start_admin() {
-  const auto& settings = options_.settings;
-  if (!settings.admin && !settings.control) return {};
-  admin::options options{.address = settings.admin,
-                         .control = settings.control,
-                         .phase_peers = phase_peers(settings),
-                         .allowed_hosts = settings.admin_hosts};
-  for (const auto& [file, into] : {std::pair(&settings.reload_token_file, &options.reload_token),
-                                   std::pair(&settings.operator_token_file, &options.operator_token)}) {
-    if (file->empty()) continue;
-    auto token = config::load_secret_file(*file);
-    if (!token) return std::unexpected(token.error().to_string());
-    *into = std::move(*token);
-  }
-  auto started = admin::admin_server::start(std::move(options), admin_callbacks());
-  if (!started) return std::unexpected(std::move(started.error()));
-  admin_ = std::move(*started);
-  if (admin_->bound()) server_->add_own_endpoint(*admin_->bound());
-  return {};
-}
-
-namespace {
-
-// The policy's own file, then what it includes.
-std::vector<std::string> files_of(const allowlist::policy& policy) {
-  std::vector<std::string> out{policy.source().file};
-  for (const auto& included : policy.source().includes) out.push_back(included.file);
-  return out;
-}
-
-}  // namespace
-
-std::expected<void, std::string> serve::start_watch() {
-  if (!options_.settings.watch || options_.settings.policy.empty()) return {};
-  auto watch = config::file_watch::start(files_of(*policy_));
-  if (!watch) return std::unexpected(std::move(watch.error()));
-  watch_.emplace(std::move(*watch));
-  watch_descriptor_.emplace(main_.get_executor(), ::dup(watch_->descriptor()));
-  wait_for_change();
-  return {};
-}
-
-void serve::say_ready() {
-  const auto text =
-      fmt::format("policy {} ({} rules), {} listeners, identity {}", policy_->source().file,
-                  policy_->rule_count(), server_->listeners().size(), identity_of(server_->listeners()));
-  log_->post(log::level::info, "ready", text);
-  std::cerr << "ready\n" << std::flush;
-  notify_service_manager("READY=1");
 }
 
 int serve::run() {
@@ -280,6 +93,15 @@ void serve::put_in_force(config::shared_policy policy) {
   loaded_at_ = now;
 }
 
+// A file that a reload found at another place than those of the start.
+std::string serve::sandbox_hint(const config::error& error) const {
+  const bool denied = error.kind == config::error_kind::unreadable &&
+                      error.message.contains(std::generic_category().message(EACCES));
+  if (!denied || confinement_.summary == "off") return {};
+  return "; the sandbox lets it read the directories that were configured at the start: start it again where "
+         "the policy has moved";
+}
+
 admin::reload_result serve::reload(std::string_view why) {
   notify_service_manager("RELOADING=1");
   admin::reload_result result;
@@ -288,17 +110,17 @@ admin::reload_result serve::reload(std::string_view why) {
   admin::reload_state state{.ok = result.ok, .at = std::chrono::system_clock::now()};
   if (loaded) {
     put_in_force(*loaded);
-    if (watch_) watch_->watch(files_of(*policy_));
+    watch_files();
     result.held = jobs_->put_in_force(*loaded, options_.settings.on_tighten == config::tighten_action::cut);
     log_->post(log::level::info, "reloaded",
                fmt::format("{}: policy {} ({} rules, digest {})", why, policy_->source().file,
                            policy_->rule_count(), policy_->source().digest));
   } else {
     for (const auto& error : loaded.error()) {
-      state.errors.push_back(error.to_string());
+      state.errors.push_back(error.to_string() + sandbox_hint(error));
       log_->post(log::level::error, "reload-failed",
                  fmt::format("{}: the old policy stays in force: {}: {}", why, config::code_of(error.kind),
-                             error.to_string()));
+                             state.errors.back()));
     }
     result.errors = state.errors;
   }
@@ -318,6 +140,8 @@ admin::health serve::health() const {
   const auto note = identity_note(server_->listeners());
   out.identity = identity_of(server_->listeners());
   out.identity_note = note;
+  out.sandbox = confinement_.summary;
+  out.sandbox_lacks = confinement_.lacking;
   for (const auto& l : server_->listeners()) {
     out.listeners.push_back({config::to_string(l.bound), l.configured.phase, identity_of(l)});
   }

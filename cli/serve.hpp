@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "admin/admin_server.hpp"
 #include "cli/commands.hpp"
@@ -20,6 +22,7 @@
 #include "metrics/registry.hpp"
 #include "proxy/asio.hpp"
 #include "proxy/server.hpp"
+#include "sandbox/confine.hpp"
 
 namespace exeat::cli {
 
@@ -37,10 +40,17 @@ class serve {
   int run();
 
  private:
-  std::expected<void, std::string> start_log();
-  std::expected<void, std::string> start_admin();
+  void start_finder();
+  std::expected<void, std::string> change_user();
+  std::expected<void, std::string> open();
+  std::expected<void, std::string> open_admin();
   std::expected<void, std::string> start_watch();
+  void announce();
   void say_ready();
+  /// For the banner and the log, once there is one.
+  void warn(std::string_view code, std::string text);
+  void watch_files();
+  std::string sandbox_hint(const config::error& error) const;
 
   void on_signal(int number);
   void wait_for_change();
@@ -78,6 +88,8 @@ class serve {
   std::unique_ptr<proxy::server> server_;
   std::unique_ptr<served_jobs> jobs_;
   std::unique_ptr<admin::admin_server> admin_;
+  sandbox::confinement confinement_;  ///< as it is since before the first other thread
+  std::vector<std::pair<std::string, std::string>> warnings_;  ///< code and text
   std::optional<config::file_watch> watch_;
   std::optional<proxy::descriptor> watch_descriptor_;
   std::chrono::steady_clock::time_point drain_until_;

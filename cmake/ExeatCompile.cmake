@@ -24,7 +24,11 @@ if(EXEAT_SANITIZE)
   endif()
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(exeat_options INTERFACE _FORTIFY_SOURCE=3)
-  target_link_options(exeat_options INTERFACE -pie)
+  target_compile_options(exeat_options INTERFACE -fstack-clash-protection)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    target_compile_options(exeat_options INTERFACE -fcf-protection=full)
+  endif()
+  target_link_options(exeat_options INTERFACE -pie -Wl,-z,noexecstack -Wl,-z,separate-code)
 endif()
 
 # ccache knows a precompiled header again only with these; the paths of the checkout and of the build directory

@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 constexpr std::array<std::string_view, 3> format_words{"auto", "json", "text"};
 constexpr std::array<std::string_view, 2> resolver_words{"c-ares", "system"};
 constexpr std::array<std::string_view, 2> tighten_words{"keep", "cut"};
+constexpr std::array<std::string_view, 3> sandbox_words{"on", "required", "off"};
 
 // A number may stand in quotes, with what the pattern lets stand behind it.
 std::string number_schema(std::uint64_t min, std::uint64_t max, bool zero, std::string_view pattern) {
@@ -155,6 +156,10 @@ void read_via(settings_draft& into, const node& value, error_list& errors) {
     return errors.add(value.at, value.text, "a pseudonym has only letters, digits and !#$%&'*+-.^_`|~");
   }
   into.settings.via = *text;
+}
+
+void read_user(settings_draft& into, const node& value, error_list& errors) {
+  if (const auto text = read_text(value, "the name of a user", 256, errors)) into.settings.user = *text;
 }
 
 std::vector<setting_row> make_rows() {
@@ -344,6 +349,21 @@ std::vector<setting_row> make_rows() {
       flag<EXEAT_AT(insecure_policy_file)>(
           "insecure_policy_file",
           "Accept a policy file that others may write. Whoever may write it decides what gets out."),
+      {"user", R"({"type":["string","integer"],"minLength":1,"maxLength":256})", "name of a user",
+       "Who the process becomes, with that user's group and no other, where root has started it: before it "
+       "opens a file, so that policy, keys, log and state directory have to be that user's to use. Ports "
+       "below 1024 may still be listened on. `root`: it stays root, without its capabilities.",
+       read_user,
+       [](const settings&) -> std::string { return "who has started it; as root, a warning says so"; }},
+      {"sandbox", to_json(one_of(sandbox_words)), "on, required or off",
+       "Once all is bound and opened the process gives up its capabilities, all files but those that it is "
+       "configured with (Landlock), and all system calls that it does not make (seccomp). `on`: as far as "
+       "the kernel goes; what is lacking is said at the start, in the log and in health. `required`: no "
+       "start without both. `off`: none of it.",
+       [](settings_draft& d, const node& v, error_list& e) {
+         if (const auto value = read_choice<sandbox_mode>(v, sandbox_words, e)) d.settings.sandbox = *value;
+       },
+       [](const settings&) -> std::string { return "on"; }},
       {"via",
        R"({"type":["string","number","boolean"],"pattern":"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$","maxLength":64})",
        "token",

@@ -35,7 +35,8 @@ std::string failed(std::string_view call) {
 }  // namespace
 
 std::expected<std::unique_ptr<process_finder>, std::string> process_finder::start(unsigned workers,
-                                                                                  lookup_bounds bounds) {
+                                                                                  lookup_bounds bounds,
+                                                                                  bool filter_calls) {
   std::unique_ptr<process_finder> finder(new process_finder);
   std::vector<int> far_ends;
   const auto close_far_ends = [&] {
@@ -55,7 +56,7 @@ std::expected<std::unique_ptr<process_finder>, std::string> process_finder::star
 
   const auto self = ::getpid();
   const auto child = ::fork();
-  if (child == 0) run_process_helper(std::move(far_ends), bounds, self);
+  if (child == 0) run_process_helper(std::move(far_ends), bounds, filter_calls, self);
   auto why = failed("fork");
   close_far_ends();
   if (child < 0) return std::unexpected(std::move(why));
@@ -83,10 +84,17 @@ process_finder::~process_finder() {
     ::waitpid(pid_, nullptr, 0);
     return;
   }
+  // A process that has confined itself may not signal another one: then the helper finds its sockets closed,
+  // and ends by itself, unless the kernel holds it up. Whoever inherits it then reaps it.
+  constexpr int patience_ms = 1'000;
   ::pidfd_send_signal(process_, SIGKILL, nullptr, 0);
+  pollfd gone{.fd = process_, .events = POLLIN, .revents = 0};
+  int ready = 0;
+  do {
+    ready = ::poll(&gone, 1, patience_ms);
+  } while (ready < 0 && errno == EINTR);
   siginfo_t ended{};
-  while (::waitid(P_PIDFD, static_cast<id_t>(process_), &ended, WEXITED) != 0 && errno == EINTR) {
-  }
+  if (ready == 1) ::waitid(P_PIDFD, static_cast<id_t>(process_), &ended, WEXITED);
   ::close(process_);
 }
 

@@ -24,12 +24,14 @@ class process_finder {
   /// Forks the helper and waits until it is confined. Before the process has a second thread, from the thread
   /// that lives as long as the process (the helper ends with it), and before the process gives up what the
   /// helper is to keep: CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH. Without these it finds processes of its own
-  /// uid alone. The error is a clause.
+  /// uid alone. With `filter_calls` the helper may make no system calls but those for reading /proc; not for
+  /// sanitizer builds. The error is a clause.
   static std::expected<std::unique_ptr<process_finder>, std::string> start(unsigned workers,
-                                                                           lookup_bounds bounds = {});
+                                                                           lookup_bounds bounds = {},
+                                                                           bool filter_calls = false);
   process_finder(const process_finder&) = delete;
   process_finder& operator=(const process_finder&) = delete;
-  /// Ends the helper.
+  /// The helper ends with it; waits for that for a second at most.
   ~process_finder();
 
   /// True where it may look at the processes of every user (of its user namespace).

@@ -17,6 +17,8 @@
 #include <cstdlib>
 #include <optional>
 
+#include "sandbox/syscall_filter.hpp"
+
 namespace exeat::identity {
 namespace {
 
@@ -157,7 +159,8 @@ void serve(const std::vector<int>& sockets, int proc, const lookup_bounds& bound
 
 }  // namespace
 
-void run_process_helper(std::vector<int> sockets, const lookup_bounds& bounds, ::pid_t parent) noexcept {
+void run_process_helper(std::vector<int> sockets, const lookup_bounds& bounds, bool filter_calls,
+                        ::pid_t parent) noexcept {
   reset_signals();
   const int proc = ::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (proc < 0) ::_exit(1);
@@ -170,6 +173,8 @@ void run_process_helper(std::vector<int> sockets, const lookup_bounds& bounds, :
   // After the uid has changed, for that takes the signal back; and the parent may be gone already.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (!capabilities || ::getppid() != parent) ::_exit(1);
+  // Where the kernel has none, what has been given up so far must do.
+  if (filter_calls) static_cast<void>(sandbox::filter_finder_calls());
 
   sockets.assign(kept.begin(), kept.end() - 1);
   const helper_greeting greeting{.confined = 1, .sees_all = *capabilities == wanted_capabilities ? 1U : 0U};

@@ -21,9 +21,10 @@ void give_up_finder_rights() noexcept;
 
 /// The life of the helper, right after fork(): gives up all but what reading /proc of other users takes
 /// (CAP_SYS_PTRACE for the links, CAP_DAC_READ_SEARCH for the directories, where it has them; uid 65534 where
-/// it was root), every descriptor but `sockets`, then answers the questions that come through these. Ends
+/// it was root), every descriptor but `sockets`, with `filter_calls` all system calls that reading does not
+/// take (where the kernel has seccomp), then answers the questions that come through these. Ends
 /// when all of them have been closed at the other end, or with the thread of `parent` that forked it.
-[[noreturn]] void run_process_helper(std::vector<int> sockets, const lookup_bounds& bounds,
+[[noreturn]] void run_process_helper(std::vector<int> sockets, const lookup_bounds& bounds, bool filter_calls,
                                      ::pid_t parent) noexcept;
 
 }  // namespace exeat::identity

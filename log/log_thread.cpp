@@ -197,9 +197,9 @@ void log_thread::state::run() noexcept {
   flushed.notify_all();
 }
 
-std::expected<std::unique_ptr<log_thread>, std::string> log_thread::start(const options& options,
-                                                                          unsigned workers,
-                                                                          metrics::log_counters& counters) {
+std::expected<std::unique_ptr<log_thread>, std::string> log_thread::open(const options& options,
+                                                                         unsigned workers,
+                                                                         metrics::log_counters& counters) {
   const std::size_t size = options.ring_size;
   if (size < 4 * event_ring::record_max || (size & (size - 1)) != 0) {
     return std::unexpected(
@@ -211,20 +211,35 @@ std::expected<std::unique_ptr<log_thread>, std::string> log_thread::start(const 
   if (inside->bell.get() < 0) {
     return std::unexpected("cannot create an eventfd: " + std::generic_category().message(errno));
   }
+  return std::unique_ptr<log_thread>(new log_thread(std::move(inside)));
+}
+
+std::expected<void, std::string> log_thread::begin() {
   // Signals are for the main thread; and a SIGPIPE of a write here must not end the process.
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    inside->thread = std::thread([raw = inside.get()] { raw->run(); });
+    state_->thread = std::thread([raw = state_.get()] {
+      ::pthread_setname_np(::pthread_self(), "log");
+      raw->run();
+    });
   } catch (const std::system_error& failed) {
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return std::unexpected(fmt::format("cannot start the log thread: {}", failed.what()));
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::pthread_setname_np(inside->thread.native_handle(), "log");
-  return std::unique_ptr<log_thread>(new log_thread(std::move(inside)));
+  return {};
+}
+
+std::expected<std::unique_ptr<log_thread>, std::string> log_thread::start(const options& options,
+                                                                          unsigned workers,
+                                                                          metrics::log_counters& counters) {
+  auto opened = open(options, workers, counters);
+  if (!opened) return opened;
+  if (auto begun = (*opened)->begin(); !begun) return std::unexpected(std::move(begun.error()));
+  return opened;
 }
 
 log_thread::log_thread(std::unique_ptr<state> state) noexcept : state_(std::move(state)) {}

@@ -38,8 +38,14 @@ struct options {
 /// up a worker or the other targets.
 class log_thread final : public proxy::event_sink {
  public:
-  /// Opens the files and starts the thread. The error is a sentence that names the file. `counters` must
-  /// outlive the result; only the thread writes them.
+  /// Opens the files; what is pushed or posted waits for begin(). The error is a sentence that names the
+  /// file. `counters` must outlive the result; only the thread writes them.
+  static std::expected<std::unique_ptr<log_thread>, std::string> open(const options& options,
+                                                                      unsigned workers,
+                                                                      metrics::log_counters& counters);
+  /// Starts the thread. Once. The error is a sentence.
+  std::expected<void, std::string> begin();
+  /// Both.
   static std::expected<std::unique_ptr<log_thread>, std::string> start(const options& options,
                                                                        unsigned workers,
                                                                        metrics::log_counters& counters);

@@ -134,8 +134,11 @@ std::expected<void, std::string> server::start(std::shared_ptr<const allowlist::
       for (auto& bound : listeners_) workers_.back()->add_listener(bound);
     }
     for (auto& w : workers_) {
-      threads_.emplace_back([&w] { w->run(); });
-      ::pthread_setname_np(threads_.back().native_handle(), "worker");
+      // By itself: that of another thread goes through a file, which the sandbox does not grant.
+      threads_.emplace_back([&w] {
+        ::pthread_setname_np(::pthread_self(), "worker");
+        w->run();
+      });
     }
   } catch (const std::exception& e) {
     return std::unexpected(fmt::format("cannot start the workers: {}", e.what()));

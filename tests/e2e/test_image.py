@@ -95,6 +95,8 @@ def test_one_allowed_and_one_denied_request(container, tmp_path):
         assert inside, "".join(said)
         uids = [line for line in Path(f"/proc/{inside}/status").read_text().splitlines() if line.startswith("Uid:")]
         assert uids[0].split()[1:] == ["10001"] * 4
+        assert "Seccomp:\t2\n" in Path(f"/proc/{inside}/status").read_text()
+        assert any(line.startswith("  sandbox   no capabilities") and "seccomp" in line for line in said), "".join(said)
 
         with Client(("127.0.0.1", port)) as client:
             assert client.connect(f"{HOST}:{origin.port}").status == 200
