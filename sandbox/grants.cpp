@@ -121,6 +121,7 @@ class collection {
 
   std::vector<grant> take() && {
     std::vector<grant> out;
+    out.reserve(found_.size());
     for (auto& [path, rights] : found_) out.push_back({path, rights});
     return out;
   }
@@ -146,6 +147,18 @@ void add_sockets(const config::settings& s, collection& into) {
   for (const auto& listener : s.listeners) add(listener.endpoint);
   if (s.admin) add(*s.admin);
   if (s.control) add(*s.control);
+}
+
+void add_upstream(const config::settings& s, collection& into) {
+  for (const auto& proxy : s.upstream.proxies) {
+    into.add_readable(proxy.ca);
+    into.add_readable(proxy.credential_file);
+    if (!proxy.tls || !proxy.ca.empty()) continue;
+    // The system's authorities: Debian's directory of symlinks, and where they lead.
+    for (const auto* const directory :
+         {"/usr/lib/ssl", "/etc/ssl/certs", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"})
+      into.add_readable(std::string(directory) + "/-");
+  }
 }
 
 void add_name_service(const config::settings& s, collection& into) {
@@ -210,6 +223,7 @@ std::vector<grant> grants_for(const config::settings& s, const std::vector<std::
     const auto& tls = *listener.tls;
     for (const auto* file : {&tls.certificate, &tls.key, &tls.client_ca, &tls.crl}) out.add_readable(*file);
   }
+  add_upstream(s, out);
   out.add_log(s.log.file);
   out.add_log(s.log.blocked);
   out.add_state(s.job.state_dir);

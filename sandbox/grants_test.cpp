@@ -118,6 +118,16 @@ TEST_CASE("certificates") {
         map{{"/tls/a", file_right::read}, {"/tls/b", file_right::read}, {"/crl", file_right::read}});
 }
 
+TEST_CASE("a proxy on the way: its authority, or the system's, and the credential") {
+  auto settings = bare();
+  settings.upstream.proxies = {{.tls = true, .ca = "/tls/ca.pem", .credential_file = "/secrets/upstream"}};
+  CHECK(more_than_bare(settings) == map{{"/tls", file_right::read}, {"/secrets", file_right::read}});
+  settings.upstream.proxies = {{.tls = true}};
+  CHECK(granted(settings).at("/etc/ssl/certs") == file_right::read);
+  settings.upstream.proxies = {{.tls = false}};
+  CHECK(more_than_bare(settings).empty());
+}
+
 TEST_CASE("logs are made, renamed and written") {
   auto settings = bare();
   settings.log.file = "/var/log/exeat/log";
