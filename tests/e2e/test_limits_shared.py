@@ -10,8 +10,9 @@ import pytest
 
 from harness.client import Client, eventually
 from harness.dns import SILENT
+from harness.mutual import Mutual
 from harness.origin import echo, http_handler, response
-from harness.proxy import loopback, policy_of
+from harness.proxy import free_port, loopback, policy_of
 from test_limits import allow, black_hole, echoes, hits, try_connect
 
 HOST = "origin.corp.example"
@@ -275,12 +276,12 @@ def test_a_tunnel_has_a_time_in_all_where_that_is_set(exeat, origin):
     assert hits(proxy, "tunnel-timeout") == 1
 
 
-def slow_client(proxy, octets=4096):
+def slow_client(proxy, octets=4096, port=None):
     client = Client.__new__(Client)
     client.sock, client.buffer = socket.socket(), b""
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
     client.sock.settimeout(60)
-    client.sock.connect(("127.0.0.1", proxy.ports["agent"]))
+    client.sock.connect(("127.0.0.1", port or proxy.ports["agent"]))
     return client
 
 
@@ -388,3 +389,63 @@ def test_a_body_may_drip_where_no_rate_is_set(exeat, origin):
             client.send(b"x")
             time.sleep(0.25)
         assert client.answer().body == b"15"
+
+
+# The same behind TLS -------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def secure(exeat, ca, tmp_path):
+    """secure(policy, settings): a proxy, and a function that connects to its TLS listener with a small window."""
+    mutual = Mutual(ca, tmp_path)
+
+    def make(policy, settings):
+        port = free_port()
+        proxy = exeat(policy, {**settings, "more_listeners": [{"address": f"127.0.0.1:{port}", "phase": "agent",
+                                                               "tls": mutual.settings(False)}]})
+
+        def connect():
+            client = slow_client(proxy, port=port)
+            client.sock = mutual.context().wrap_socket(client.sock, server_hostname="proxy.corp.example")
+            return client
+        return proxy, connect
+    return make
+
+
+@pytest.mark.parametrize("size", [100 << 10, 64 << 20], ids=["in-the-front", "beyond"])
+def test_a_tls_client_that_shuts_its_window_for_ever(secure, origin, size):
+    def pour(connection):
+        connection.read_until(b"go")
+        with contextlib.suppress(OSError):
+            connection.write(b"x" * size)
+            connection.read()
+    server = origin(pour)
+    proxy, connect = secure(allow(server.port), {"timeouts": {"tunnel_stall": "2s"}})
+    with connect() as client:
+        assert client.connect(f"{HOST}:{server.port}").status == 200
+        client.send(b"go")
+        record = proxy.logged(event="close", host=HOST)
+        assert record["reason"] == "tunnel-stalled" or "client" in record["error"], record
+        if size > 1 << 20:
+            assert record["reason"] == "tunnel-stalled"
+        assert eventually(lambda: proxy.metric("exeat_active_connections") == 0)
+
+
+def test_tls_is_charged_to_the_same_total(secure, origin):
+    web = origin(http_handler(lambda request: response()))
+    proxy, connect = secure(allow_all(web.port), {"limits": {"buffers": "4MiB"}, "workers": 1})
+    clients = []
+    with pytest.raises((OSError, EOFError)):
+        for _ in range(200):
+            clients.append(connect())
+    assert 20 < len(clients) <= (4 << 20) // (80 << 10)
+    assert hits(proxy, "out-of-buffers") >= 1 and proxy.logged(reason="out-of-buffers")
+    for client in clients:
+        client.close()
+
+    def served():
+        try:
+            with connect() as client:
+                return client.get(f"http://{HOST}:{web.port}/").status == 200
+        except (OSError, EOFError):
+            return False
+    assert eventually(served)
