@@ -32,7 +32,7 @@ tsan: ## the concurrency tests under ThreadSanitizer
 	@tools/install-packages build test
 	@tools/test tsan
 
-fuzz: ## every fuzz target for FUZZ_SECONDS (60) each
+fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; the numbers go to docs/fuzzing.md
 	@tools/install-packages build test
 	@tools/test fuzz $(FUZZ_SECONDS)
 

@@ -15,7 +15,6 @@ live_tunnel::live_tunnel(worker& worker, request_record record, admission admiss
       counted_up_(up),
       counted_down_(down) {
   worker_.counters().tunnel_opened(record_.slot);
-  record_.count_moved(up, down);
   if (record_.count) record_.count->opened.add();
 }
 

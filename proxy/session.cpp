@@ -91,7 +91,10 @@ task<void> session::serve() {
       co_await serve_connect();
       co_return;
     }
-    if (!co_await serve_http() || draining_ || aborted_) break;
+    const bool goes_on = co_await serve_http();
+    // Whoever has not taken an answer takes no other: what was sent in advance is not served.
+    if (client_gone_) co_return;
+    if (!goes_on || draining_ || aborted_) break;
     parser_.reset();
   }
   co_await close_slowly();
@@ -351,6 +354,7 @@ task<error_code> session::write_all(std::span<const char> octets) {
   const auto [error, count] =
       co_await asio::async_write(client_, asio::buffer(octets.data(), octets.size()), no_throw);
   deadline_.disarm();
+  if (error) client_gone_ = true;
   co_return error;
 }
 

@@ -162,6 +162,7 @@ class session final : public live_session {
   http_exchange* exchange_ = nullptr;    ///< the one under way
   tcp_socket* origin_in_use_ = nullptr;  ///< cancelled with client_ when a deadline passes
   bool timed_out_ = false;
+  bool client_gone_ = false;  ///< an answer of ours could not be written
   bool between_requests_ = false;
   const request_record* peeking_ = nullptr;  ///< of a tunnel that waits for its ClientHello
   bool draining_ = false;

@@ -132,3 +132,61 @@ write("credential", {
     "colons": b"BASIC  YTpiOmM6ZA==",
     "unpadded": b"Basic YTpiYw",
 })
+
+
+def domain(name):
+    return b"".join(sized(label.encode(), 1) for label in name.split(".")) + b"\0"
+
+
+def record(kind, data, ttl=60, owner=b"\xc0\x0c"):
+    return owner + struct.pack(">HHI", kind, 1, ttl) + sized(data, 2)
+
+
+def dns(kind, *records, name="a.example", flags=0x8180):
+    return struct.pack(">HHHHHH", 7, flags, 1, len(records), 0, 0) + domain(name) + struct.pack(">HH", kind, 1) + b"".join(records)
+
+
+def answers(a, aaaa):
+    return sized(a, 2) + aaaa
+
+
+V4 = record(1, bytes([192, 0, 2, 1]))
+V6 = record(28, bytes(16))
+write("dns_answer", {
+    "both": answers(dns(1, V4, record(1, bytes([192, 0, 2, 2]), 0)), dns(28, V6)),
+    "none": answers(dns(1), dns(28)),
+    "alias": answers(dns(1, record(5, domain("b.example")), record(1, bytes(4), owner=domain("b.example"))), dns(28)),
+    "loop": answers(dns(1, record(5, b"\xc0\x0c")), dns(28, record(5, b"\xc0\x0c"))),
+    "wrong_family": answers(dns(1, V6), dns(28, V4)),
+    "many": answers(dns(1, *(record(1, bytes([10, 0, 0, i])) for i in range(40))), dns(28, *40 * [V6])),
+    "ttl": answers(dns(1, record(1, bytes(4), 0xFFFFFFFF)), dns(28)),
+})
+write("dns_files", {
+    "hosts": b"127.0.0.1 localhost a.example # x\n::1\tlocalhost ip6-localhost\n192.0.2.1 b.example b\n",
+    "resolv": b"# x\nnameserver 192.0.2.53\nnameserver [2001:db8::53]:5353\nnameserver fe80::1%eth0\noptions edns0\n",
+    "server": b"[2001:db8::53]:53",
+})
+write("job_record", {
+    "implicit": b"exeat-job 1\nstore s\nid -\nplan -\nstep 0\nended -\nexpires -\nsecret -\npolicy -\n",
+    "opened": b"exeat-job 1\nstore s\nid j-abcdefghij23\nplan setup > agent+mcp\nstep 1\nended closed\nexpires 1800000000\n"
+              b"secret " + 64 * b"a" + b"\npolicy " + 64 * b"0" + b"\ntoken agent " + 64 * b"1" + b"\n",
+})
+write("json_body", {
+    "flat": b'{"job":"j-abcdefghij23", "to":"agent","grace":"5s"}',
+    "twice": b'{"job":"a","job":"b"}',
+    "escapes": b'{"to":"\\u0061\\ud83d\\ude00\\n"}',
+    "deep": b'{"job":{"to":["a",1,null,true]}}',
+    "empty": b"{}",
+})
+write("path", {
+    "exact": b"/a/b\n/a/b",
+    "one": b"/a/*/c\n/a/b/c",
+    "rest": b"/a/**\n/a/b/c;d=%20",
+    "dots": b"/a/**\n/a/../b",
+    "escapes": b"/%E2%82%AC/*\n/%e2%82%ac/x",
+})
+write("line", {
+    "control": b"\x40\x03\x00GET\r\n\x1b[2J\x00a.example\"\\",
+    "utf8": b"\x80\x20\x01\xf0\x9f\x98\x80\xff\xc3\x28application/json;q=0.5, text/*",
+    "accept": b"\x00\x05\x02application/problem+json, */*;q=0.1",
+})
