@@ -190,3 +190,117 @@ write("line", {
     "utf8": b"\x80\x20\x01\xf0\x9f\x98\x80\xff\xc3\x28application/json;q=0.5, text/*",
     "accept": b"\x00\x05\x02application/problem+json, */*;q=0.1",
 })
+
+# The session target: one octet of flags (1 cuts, 2 other listeners, 4 idle limit, 8 Via; policy in the high four), then
+# acts in the order of `enum class act` in session_fuzz.cpp. NOW: the proxy has no turn behind that act.
+ACTS = ("connect client_word client_octets client_much client_fin client_reset client_close client_reading origin_word "
+        "origin_octets origin_much origin_fin origin_reset origin_close origin_reading answering release_answers load seal "
+        "enforce end_job opened_job pass drain stop cut_out_of_time forget_names turn").split()
+NOW = 0x80
+SETUP, AGENT, AGENT_TCP, WATCH, TOKEN, HEADER = range(6)
+(TRUTH, NOTHING, NO_NAME, FAILURE, SILENCE, LATER, LIE, METADATA, MIXED, ALIAS, TRUNCATED, GARBAGE, OTHER, MANY) = range(14)
+SECOND, TEN, TWENTY, MINUTE = 3, 5, 6, 7
+
+
+def session(*acts, flags=0):
+    """Each act is a name, or a tuple of it, numbers and octets; "+" in front: at once."""
+    out = bytes([flags])
+    for act in acts:
+        name, *rest = (act,) if isinstance(act, str) else act
+        code = ACTS.index(name.removeprefix("+")) | (NOW if name.startswith("+") else 0)
+        out += bytes([code])
+        for value in rest:
+            out += bytes([len(value)]) + value if isinstance(value, bytes) else bytes([value])
+    return out
+
+
+GET, DENIED, OF_SETUP, POST, REST, CHUNKED, CHUNK, LAST, TRAILER, WEBSOCKET = range(10)
+TO_TLS, TO_RAW, TO_BUDGET, TO_NO, TO_METADATA, HELLO, OTHER_HELLO, CUT_HELLO, HALF_HELLO, HALF_HELLO_2 = range(10, 20)
+OK, OK_CHUNKED, A_CHUNK, LAST_CHUNK, UNTIL_CLOSE, SWITCH, CONTINUE, HINTS, NO_CONTENT = range(9)
+
+
+def word(which, who=0):
+    return ("client_word", who, which)
+
+
+def reply(which, who=0):
+    return ("origin_word", who, which)
+
+
+AGENT_CLIENT = ("connect", AGENT)
+write("session", {
+    "get": session(AGENT_CLIENT, word(GET), reply(OK), word(GET), reply(OK), flags=8),
+    "get_tcp": session(("connect", AGENT_TCP), word(GET), reply(OK_CHUNKED), reply(A_CHUNK), reply(LAST_CHUNK), ("client_fin", 0)),
+    "denied": session(AGENT_CLIENT, word(DENIED), word(OF_SETUP), word(TO_NO)),
+    "setup": session(("connect", SETUP), word(OF_SETUP), reply(UNTIL_CLOSE), ("origin_much", 0, 5), ("origin_fin", 0)),
+    "post": session(AGENT_CLIENT, word(POST), word(REST), reply(NO_CONTENT), word(CHUNKED), word(CHUNK), word(TRAILER), reply(18)),
+    "half_post": session(AGENT_CLIENT, word(POST), ("client_close", 0)),
+    "early_answer": session(AGENT_CLIENT, word(CHUNKED), reply(OK), word(CHUNK), word(LAST), word(GET)),
+    "websocket": session(AGENT_CLIENT, word(WEBSOCKET), reply(SWITCH), ("client_octets", 0, b"\x81\x02hi"), reply(2), ("origin_fin", 0), ("client_fin", 0)),
+    "tls": session(AGENT_CLIENT, word(TO_TLS), word(HELLO), reply(21), ("client_much", 0, 8), ("origin_much", 0, 8), ("origin_fin", 0)),
+    "tls_at_once": session(AGENT_CLIENT, word(45), ("origin_reset", 0)),
+    "tls_cut": session(("connect", AGENT_TCP), word(TO_TLS), word(HALF_HELLO), word(HALF_HELLO_2), ("client_fin", 0), ("origin_fin", 0)),
+    "tls_records": session(AGENT_CLIENT, word(TO_TLS), word(CUT_HELLO), ("client_reset", 0)),
+    "sni": session(AGENT_CLIENT, word(TO_TLS), word(OTHER_HELLO)),
+    "ech": session(AGENT_CLIENT, word(TO_TLS), word(20)),
+    "not_tls": session(AGENT_CLIENT, word(TO_TLS), word(44), ("connect", AGENT), ("client_word", 1, TO_TLS), ("client_word", 1, 42)),
+    "no_hello": session(AGENT_CLIENT, word(TO_TLS), ("pass", TEN), ("connect", AGENT), ("client_word", 1, TO_TLS), ("client_fin", 1)),
+    "raw": session(AGENT_CLIENT, word(TO_RAW), reply(15), word(44), ("origin_much", 0, 8), ("client_much", 0, 8), ("client_fin", 0), ("origin_fin", 0)),
+    "slow_client": session(AGENT_CLIENT, ("client_reading", 0, 0), word(TO_RAW), ("origin_much", 0, 8), ("origin_much", 0, 8), ("pass", SECOND), ("client_reading", 0, 1)),
+    "slow_origin": session(("connect", AGENT_TCP), word(TO_RAW), ("origin_reading", 0, 0), ("client_much", 0, 8), ("client_much", 0, 8), ("client_fin", 0), ("origin_reading", 0, 1)),
+    "idle_tunnel": session(AGENT_CLIENT, word(TO_RAW), reply(15), ("pass", TEN), word(44), ("pass", TWENTY), ("pass", TEN), flags=4),
+    "up_limit": session(AGENT_CLIENT, word(TO_BUDGET), ("client_much", 0, 1), ("client_much", 0, 2)),
+    "down_limit": session(AGENT_CLIENT, word(TO_BUDGET), ("origin_much", 0, 2), ("origin_much", 0, 4)),
+    "http_limit": session(AGENT_CLIENT, word(22), reply(CONTINUE), ("client_much", 0, 1), ("client_octets", 0, bytes(200)), ("client_much", 0, 1)),
+    "http_down_limit": session(AGENT_CLIENT, word(35), reply(19), ("origin_much", 0, 2), word(35), reply(19), ("origin_much", 0, 2)),
+    "request_limit": session(AGENT_CLIENT, *(one for _ in range(6) for one in (word(35), reply(OK)))),
+    "names": session(AGENT_CLIENT, word(23), reply(OK), word(24), ("origin_word", 1, OK), word(25), word(23)),
+    "methods": session(AGENT_CLIENT, word(26), reply(NO_CONTENT), word(27), ("connect", AGENT), ("client_word", 1, 28)),
+    "refused": session(AGENT_CLIENT, word(29), ("pass", SECOND), word(29)),
+    "hole": session(AGENT_CLIENT, word(30), ("pass", TWENTY)),
+    "head": session(AGENT_CLIENT, word(21), reply(OK), word(34), reply(NO_CONTENT)),
+    "ntlm": session(AGENT_CLIENT, word(31), reply(11), word(31), reply(OK), word(GET), reply(OK)),
+    "old": session(AGENT_CLIENT, word(32), reply(OK_CHUNKED), reply(A_CHUNK), reply(LAST_CHUNK)),
+    "hops": session(AGENT_CLIENT, word(33), reply(20), reply(LAST_CHUNK)),
+    "surplus": session(AGENT_CLIENT, word(46), reply(12), ("origin_word", 1, OK)),
+    "late_origin": session(AGENT_CLIENT, word(GET), ("pass", SECOND), ("pass", TWENTY), ("pass", TEN)),
+    "cut_answer": session(AGENT_CLIENT, word(GET), reply(13), reply(14), ("origin_much", 0, 3), ("origin_reset", 0)),
+    "closed_pool": session(AGENT_CLIENT, word(GET), reply(OK), ("+origin_close", 0), word(GET), ("origin_word", 1, OK)),
+    "retry": session(AGENT_CLIENT, word(GET), reply(OK), ("+client_word", 0, GET), ("turn", 1), ("origin_close", 0), ("origin_word", 1, OK)),
+    "switch_unasked": session(AGENT_CLIENT, word(GET), reply(SWITCH)),
+    "hints": session(AGENT_CLIENT, word(GET), reply(HINTS), reply(CONTINUE), reply(9)),
+    "challenge": session(AGENT_CLIENT, word(GET), reply(10)),
+    "lengths": session(AGENT_CLIENT, word(GET), reply(17), ("connect", AGENT), ("client_word", 1, 40), ("connect", AGENT), ("client_word", 2, 41)),
+    "origin_form": session(AGENT_CLIENT, word(42), ("connect", AGENT), ("client_word", 1, 49), ("connect", AGENT), ("client_word", 2, 47)),
+    "literal": session(AGENT_CLIENT, word(TO_METADATA), ("connect", AGENT), ("client_word", 1, 51)),
+    **{f"dns_{i}": session(("answering", i), AGENT_CLIENT, word(GET), reply(OK), ("pass", SECOND), ("pass", TEN), word(TO_TLS)) for i in range(14)},
+    "dns_late": session(("answering", LATER), AGENT_CLIENT, word(GET), ("connect", AGENT), ("client_word", 1, GET), ("pass", SECOND), "release_answers", reply(OK), ("origin_word", 1, OK)),
+    "dns_gone": session(("answering", LATER), AGENT_CLIENT, word(GET), ("client_reset", 0), "stop", ("pass", 0), ("pass", 0)),
+    "rebind": session(AGENT_CLIENT, word(GET), reply(OK), ("answering", LIE), "forget_names", ("origin_close", 0), word(GET)),
+    "reload_keep": session(AGENT_CLIENT, word(TO_TLS), word(HELLO), ("load", 1), ("client_much", 0, 3), ("load", 0), word(TO_TLS)),
+    "reload_cut": session(AGENT_CLIENT, word(TO_TLS), word(HELLO), ("load", 1), ("client_much", 0, 3), flags=1),
+    "reload_cut_http": session(AGENT_CLIENT, word(POST), ("load", 1), word(REST), flags=1),
+    "reload_cut_dial": session(("answering", LATER), AGENT_CLIENT, word(GET), ("connect", AGENT), ("client_word", 1, TO_RAW), ("load", 2), "release_answers", flags=1),
+    "reload_cut_write": session(("connect", AGENT_TCP), word(CHUNKED), ("origin_reading", 0, 0), ("client_octets", 0, b"100000\r\n"), ("client_much", 0, 8), ("client_much", 0, 8), ("client_much", 0, 8), ("client_much", 0, 8), ("+origin_reading", 0, 1), ("+load", 1), flags=1),
+    "reload_limits": session(AGENT_CLIENT, word(TO_BUDGET), ("client_much", 0, 0), ("load", 3), ("client_much", 0, 0), ("client_much", 0, 0)),
+    "seal": session(("connect", SETUP), word(OF_SETUP), "+seal", ("enforce", 0), reply(OK), word(OF_SETUP), ("connect", SETUP), ("client_word", 1, OF_SETUP)),
+    "seal_grace": session(("connect", SETUP), word(OF_SETUP), reply(UNTIL_CLOSE), "seal", ("enforce", 2), ("origin_much", 0, 2), ("pass", TEN), ("origin_much", 0, 2)),
+    "seal_tunnel": session(AGENT_CLIENT, word(TO_RAW), ("client_much", 0, 2), "seal", "seal", ("enforce", 0), ("client_much", 0, 2)),
+    "seal_peek": session(AGENT_CLIENT, word(TO_TLS), word(HALF_HELLO), "end_job", ("enforce", 0), word(HALF_HELLO_2)),
+    "seal_look_up": session(("answering", LATER), ("connect", SETUP), word(OF_SETUP), "seal", ("enforce", 0), "release_answers"),
+    "seal_write": session(("connect", SETUP), word(OF_SETUP), ("client_reading", 0, 0), reply(UNTIL_CLOSE), ("origin_much", 0, 8), ("origin_much", 0, 8), ("+client_reading", 0, 1), "+seal", ("enforce", 0)),
+    "drain": session(AGENT_CLIENT, word(GET), reply(OK), ("connect", AGENT), ("client_word", 1, TO_RAW), "drain", ("connect", AGENT), ("client_much", 1, 1), ("client_fin", 1)),
+    "stop": session(AGENT_CLIENT, word(GET), ("connect", AGENT), ("client_word", 1, TO_RAW), ("connect", AGENT), ("client_word", 2, POST), "stop", ("pass", 0), ("pass", 0)),
+    "crowd": session(*7 * [AGENT_CLIENT], word(GET)),
+    "crowd_tcp": session(*6 * [("connect", AGENT_TCP)], *2 * [("connect", SETUP)], ("client_word", 7, OF_SETUP)),
+    "slow_head": session(AGENT_CLIENT, ("client_octets", 0, b"GET http://web"), ("pass", TEN), ("connect", AGENT), ("pass", TEN)),
+    "long_head": session(AGENT_CLIENT, ("client_octets", 0, b"GET http://web.test:18080/ HTTP/1.1\r\nX: "), ("client_much", 0, 2)),
+    "audit": session(("connect", WATCH), word(GET), reply(OK), word(OF_SETUP), ("origin_word", 1, OK), word(TO_RAW), ("client_much", 0, 1), flags=2),
+    "audit_tunnel": session(("connect", WATCH), word(50), word(44), ("origin_much", 0, 1), ("client_fin", 0), ("origin_fin", 0), flags=2),
+    "audit_guard": session(("connect", WATCH), word(DENIED), word(TO_METADATA), flags=2),
+    "token": session(("connect", TOKEN), word(36), word(HELLO), ("client_close", 0), ("connect", TOKEN), ("client_word", 1, 37), ("origin_word", 1, OK), ("client_word", 1, 38), ("pass", SECOND), flags=2),
+    "token_job_ends": session(("connect", TOKEN), word(37), reply(OK), "opened_job", word(37), flags=2),
+    "token_missing": session(("connect", TOKEN), word(GET), word(36), flags=2),
+    "header": session(("connect", HEADER), word(39), word(GET), reply(OK), ("connect", HEADER), ("client_word", 1, GET), ("connect", HEADER), ("pass", TEN), flags=2),
+    "cut_at_time": session(AGENT_CLIENT, word(TO_RAW), "cut_out_of_time"),
+})

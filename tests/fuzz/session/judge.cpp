@@ -1,0 +1,252 @@
+#include "tests/fuzz/session/judge.hpp"
+
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "proxy/socket_address.hpp"
+#include "tests/fuzz/expect.hpp"
+#include "tests/fuzz/session/heads.hpp"
+#include "wire/client_hello.hpp"
+
+namespace exeat::fuzz {
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return out;
+}
+
+// For who looks into a finding: EXEAT_FUZZ_TALKS=1.
+const bool talks = std::getenv("EXEAT_FUZZ_TALKS") != nullptr;
+
+std::string line_of(const proxy::event& e) {
+  std::string out(e.kind == proxy::event::kind::decision ? "decision " : "close    ");
+  out.append(e.id.view()).append(" ").append(e.phase).append(" ").append(e.method).append(" ").append(e.host);
+  out.append(" ").append(core::row_of(e.reason).code).append(" ").append(std::to_string(e.status));
+  out.append(" up ").append(std::to_string(e.bytes_up)).append(" down ").append(std::to_string(e.bytes_down));
+  return out.append(" ").append(e.error);
+}
+
+std::optional<origin> peer_of(int fd) {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return std::nullopt;
+  const auto address = proxy::address_from(reinterpret_cast<const sockaddr*>(&peer));
+  return address ? stage::get().at(*address, proxy::port_from(peer)) : std::nullopt;
+}
+
+// The world names its sockets in the abstract namespace, the listener's phase last.
+bool belongs_to(int fd, phase p) {
+  sockaddr_un own{};
+  socklen_t size = sizeof own;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0 || own.sun_family != AF_UNIX)
+    return false;
+  const std::string_view name(own.sun_path, size - offsetof(sockaddr_un, sun_path));
+  return name.ends_with(phase_names[static_cast<std::size_t>(p)]);
+}
+
+}  // namespace
+
+void judge::policy_in_force(std::size_t i) noexcept {
+  policy_ = i;
+  seen_[i] = true;
+}
+
+bool judge::allowed_now(origin o) const noexcept {
+  return allows(policy_, phase::setup, o) || allows(policy_, phase::agent, o);
+}
+
+bool judge::ever_allowed(origin o) const noexcept {
+  if (!only_named_) return o != origin::no;
+  for (std::size_t i = 0; i < policy_count; ++i) {
+    if (seen_[i] && (allows(i, phase::setup, o) || allows(i, phase::agent, o))) return true;
+  }
+  return false;
+}
+
+void judge::asked(std::string_view name) {
+  const auto text = lower(name);
+  const auto o = origin_of(text);
+  if (!only_named_) return;  // an audit looks up what it would deny
+  EXPECT(o && ever_allowed(*o));
+  if (*o == origin::many) {
+    names_of_many_.insert(text);
+    EXPECT(names_of_many_.size() <= name_limit);
+  }
+}
+
+void judge::connecting(const sockaddr& to) {
+  const auto address = proxy::address_from(&to);
+  EXPECT(address);
+  sockaddr_storage whole{};
+  std::memcpy(&whole, &to, sizeof(sockaddr_in));
+  const auto o = stage::get().at(*address, proxy::port_from(whole));
+  EXPECT(o && *o != origin::no && ever_allowed(*o));
+}
+
+void judge::sending(int fd) {
+  peer_ = peer_of(fd);
+  peer_is_over_ =
+      !peer_ && only_named_ &&
+      ((over_ > 0 && belongs_to(fd, phase::setup)) || (over_ > 1 && belongs_to(fd, phase::agent)));
+}
+
+void judge::sent(const char* data, std::size_t octets) {
+  if (peer_) {
+    EXPECT(ever_allowed(*peer_));
+    up_[index(*peer_)] += octets;
+    if (!only_named_) return;
+    if (*peer_ == origin::budget) EXPECT(up_[index(*peer_)] <= up_limit);
+    EXPECT(step_of(*peer_) >= over_);
+    if (cuts_) EXPECT(allowed_now(*peer_));
+    return;
+  }
+  if (!peer_is_over_) return;
+  // Refusals still go out; nothing that came from an origin does.
+  static const std::string run(64, filler);
+  EXPECT(data != nullptr);
+  EXPECT(std::string_view(data, octets).find(run) == std::string_view::npos);
+}
+
+void judge::push(unsigned, const proxy::event& e) noexcept {
+  if (talks) std::fprintf(stderr, "%s\n", line_of(e).c_str());
+  EXPECT(!e.id.view().empty());
+  auto& one = told_[std::string(e.id.view())];
+  if (e.kind == proxy::event::kind::decision) {
+    EXPECT(one.decisions == 0 && one.closes == 0);
+    ++one.decisions;
+    one.verdict = e.verdict;
+    one.status = e.status;
+    one.connect = e.method == "CONNECT";
+    one.host = lower(e.host);
+  } else {
+    EXPECT(one.decisions == 1 && one.closes == 0);
+    ++one.closes;
+  }
+  one.up = e.bytes_up;
+  one.down = e.bytes_down;
+  if (e.kind == proxy::event::kind::decision || e.verdict == proxy::outcome::deny ||
+      e.verdict == proxy::outcome::error)
+    ++counted_[static_cast<std::size_t>(e.verdict)][static_cast<std::size_t>(e.reason)];
+
+  const auto o = origin_of(lower(e.host));
+  if (e.verdict == proxy::outcome::allow) {
+    EXPECT(o && *o != origin::no);
+    if (e.phase == phase_names[0]) EXPECT(*o == origin::set);
+    if (e.phase == phase_names[1]) EXPECT(*o != origin::set && ever_allowed(*o));
+  }
+  if (e.verdict == proxy::outcome::would_deny) EXPECT(e.phase == phase_names[2]);
+}
+
+void judge::client_got(std::string_view octets) const {
+  static constexpr std::string_view start = "HTTP/1.";
+  const bool begins = octets.substr(0, start.size()) == start.substr(0, octets.size());
+  if (!begins) std::fprintf(stderr, "a client got: %.*s\n", static_cast<int>(octets.size()), octets.data());
+  EXPECT(begins);
+  // Each decision that a client was told of stands in the log.
+  static constexpr std::string_view field = "\r\nExeat-Decision: ";
+  for (auto at = octets.find(field); at != std::string_view::npos; at = octets.find(field, at + 1)) {
+    const auto value = octets.substr(at + field.size());
+    const auto end = value.find("\r\n");
+    if (end == std::string_view::npos) return;
+    EXPECT(told_.contains(value.substr(0, end)));
+  }
+}
+
+void judge::origin_got(origin at, std::string_view octets) const {
+  if (octets.empty() || origins[index(at)].any_octets) return;
+  if (octets[0] == 0x16) {
+    wire::client_hello_parser parser;
+    const auto status = parser.feed({reinterpret_cast<const std::uint8_t*>(octets.data()), octets.size()});
+    EXPECT(status == wire::hello_status::done || status == wire::hello_status::need_more);
+    // An audit lets another name through, and none.
+    const auto& name = parser.hello().sni;
+    if (status == wire::hello_status::done && only_named_) EXPECT(name && origin_of(name->view()) == at);
+    return;
+  }
+  const auto fault = fault_in_requests(octets, at);
+  // An audit lets a tunnel through whatever is in it.
+  if (!fault.empty() && only_named_)
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(fault.size()), fault.data());
+  EXPECT(fault.empty() || !only_named_);
+}
+
+void judge::conclude(const metrics::worker_counters& counters,
+                     const std::vector<std::shared_ptr<proxy::job_counts>>& counts) const {
+  std::array<std::uint64_t, origin_count> up{};
+  std::uint64_t all_up = 0;
+  std::uint64_t all_down = 0;
+  std::uint64_t down_of_budget = 0;
+  std::uint64_t requests_of_budget = 0;
+  for (const auto& [id, one] : told_) {
+    EXPECT(one.decisions == 1);
+    const bool let_through =
+        one.verdict == proxy::outcome::allow || one.verdict == proxy::outcome::would_deny;
+    if (one.connect && let_through) EXPECT(one.closes == 1 && one.status == 200);
+    if (!let_through) EXPECT(one.closes == 0);
+    all_up += one.up;
+    all_down += one.down;
+    const auto o = origin_of(one.host);
+    if (!o) {
+      EXPECT(one.up == 0 && one.down == 0);
+      continue;
+    }
+    up[index(*o)] += one.up;
+    if (*o == origin::budget) {
+      down_of_budget += one.down;
+      requests_of_budget += let_through ? 1 : 0;
+    }
+  }
+  for (std::size_t i = 0; i < up.size(); ++i) {
+    if (up[i] != up_[i])
+      std::fprintf(stderr, "%s got %llu octets, its lines say %llu\n", std::string(origins[i].host).c_str(),
+                   static_cast<unsigned long long>(up_[i]), static_cast<unsigned long long>(up[i]));
+  }
+  EXPECT(up == up_);
+  if (only_named_) EXPECT(down_of_budget <= down_limit && requests_of_budget <= request_limit);
+
+  std::uint64_t counted_up = 0;
+  std::uint64_t counted_down = 0;
+  std::uint64_t opened = 0;
+  std::uint64_t closed = 0;
+  auto decisions = counted_;
+  for (std::size_t slot = 0; slot < metrics::phase_slot_count; ++slot) {
+    const auto& cells = counters.phase(metrics::phase_slot{static_cast<std::uint8_t>(slot)});
+    counted_up += cells.bytes_up.value();
+    counted_down += cells.bytes_down.value();
+    opened += cells.tunnels_opened.value();
+    closed += cells.tunnels_closed.value();
+    for (std::size_t v = 0; v < decisions.size(); ++v) {
+      // What an audit would have cut later on is counted without a line of its own.
+      if (v == static_cast<std::size_t>(metrics::verdict::would_deny)) continue;
+      for (std::size_t r = 0; r < core::reason_count; ++r) decisions[v][r] -= cells.decisions[v][r].value();
+    }
+  }
+  for (std::size_t v = 0; v < decisions.size(); ++v) {
+    if (v == static_cast<std::size_t>(metrics::verdict::would_deny)) continue;
+    EXPECT(std::ranges::all_of(decisions[v], [](auto left) { return left == 0; }));
+  }
+  EXPECT(counted_up == all_up);
+  EXPECT(counted_down == all_down);
+  EXPECT(opened == closed);
+  EXPECT(counters.connections_accepted() == counters.connections_closed());
+  std::uint64_t of_jobs_up = 0;
+  std::uint64_t of_jobs_down = 0;
+  for (const auto& job : counts) {
+    for (const auto& worker : *job) {
+      for (const auto& cell : worker) {
+        of_jobs_up += cell.up.value();
+        of_jobs_down += cell.down.value();
+        EXPECT(cell.opened.value() == cell.closed.value());
+      }
+    }
+  }
+  EXPECT(of_jobs_up == all_up && of_jobs_down == all_down);
+}
+
+}  // namespace exeat::fuzz

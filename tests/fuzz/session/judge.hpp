@@ -1,0 +1,83 @@
+// Who holds what the proxy does against what it may do: every dial, every octet, every event.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "jobs/job.hpp"
+#include "metrics/counters.hpp"
+#include "proxy/event.hpp"
+#include "proxy/job_table.hpp"
+#include "tests/fuzz/session/kernel.hpp"
+#include "tests/fuzz/session/stage.hpp"
+
+namespace exeat::fuzz {
+
+/// What origins send by the kilobyte; our own answers never hold so many in a row.
+inline constexpr char filler = 'o';
+
+/// The job of the stage: setup, then agent and watch.
+inline constexpr jobs::step step_of(origin o) noexcept {
+  return o == origin::set ? 0 : 1;
+}
+
+class judge final : public proxy::event_sink, public kernel_watch {
+ public:
+  /// `only_named`: no listener is there by which a phase in audit, or another job, could reach the same
+  /// origins; then seals and reloads are checked to the octet. `cuts`: `on_tighten: cut`.
+  judge(bool only_named, bool cuts) noexcept : only_named_(only_named), cuts_(cuts) {}
+
+  // What the world does to the proxy.
+
+  void policy_in_force(std::size_t i) noexcept;
+  /// What the implicit job sealed before this step is over, grace and all.
+  void sealed_before(jobs::step step) noexcept {
+    if (step > over_) over_ = step;
+  }
+  /// A name server was asked.
+  void asked(std::string_view name);
+  /// What a client got, or an origin, from the first octet on, as far as it was kept.
+  void client_got(std::string_view octets) const;
+  void origin_got(origin at, std::string_view octets) const;
+
+  // What the proxy does.
+
+  void push(unsigned worker, const proxy::event& event) noexcept override;
+  void connecting(const sockaddr& to) override;
+  void sending(int fd) override;
+  void sent(const char* data, std::size_t octets) override;
+
+  /// When all is over: lines, counters and octets tell one story.
+  void conclude(const metrics::worker_counters& counters,
+                const std::vector<std::shared_ptr<proxy::job_counts>>& counts) const;
+
+ private:
+  struct told {
+    unsigned decisions = 0, closes = 0;
+    proxy::outcome verdict{};  ///< of the decision
+    std::uint16_t status = 0;
+    bool connect = false;
+    std::string host;
+    std::uint64_t up = 0, down = 0;  ///< of the last line
+  };
+  bool ever_allowed(origin o) const noexcept;
+  bool allowed_now(origin o) const noexcept;
+
+  bool only_named_;
+  bool cuts_;
+  std::size_t policy_ = 0;
+  std::array<bool, policy_count> seen_{};
+  std::optional<origin> peer_;  ///< of the socket that is being written to
+  bool peer_is_over_ = false;   ///< it is a client's, of a phase that is over
+  jobs::step over_ = 0;
+  std::map<std::string, told, std::less<>> told_;
+  std::array<std::array<std::uint64_t, core::reason_count>, metrics::verdict_count> counted_{};
+  std::array<std::uint64_t, origin_count> up_{};
+  std::set<std::string, std::less<>> names_of_many_;
+};
+
+}  // namespace exeat::fuzz
