@@ -54,6 +54,17 @@ std::string to_json(const health& health) {
     out.close('}');
   }
   out.close(']');
+  if (!health.upstreams.empty()) {
+    out.key("upstreams").open('[');
+    for (const upstream_state& upstream : health.upstreams) {
+      out.open('{');
+      out.key("proxy").text(upstream.proxy);
+      out.key("hosts").text(upstream.hosts);
+      out.key("resolve").text(upstream.resolve);
+      out.close('}');
+    }
+    out.close(']');
+  }
   out.key("workers").number(health.workers);
   out.key("draining").boolean(health.draining);
   out.close('}');

@@ -33,6 +33,12 @@ struct listener_state {
   std::string identity;  ///< "none" where any local process may use it
 };
 
+struct upstream_state {
+  std::string proxy;  ///< its URL, without a credential
+  std::string hosts;
+  std::string resolve;  ///< "local", or "remote": the address guard is that proxy's
+};
+
 /// GET /-/healthy. `status` is derived: "draining", else "degraded" after a reload that failed or where the
 /// state of the jobs is in trouble, else "ok".
 struct health {
@@ -43,6 +49,7 @@ struct health {
   policy_state policy;
   job_health job;
   std::vector<listener_state> listeners;
+  std::vector<upstream_state> upstreams;
   unsigned workers = 0;
   bool draining = false;
   std::string version;

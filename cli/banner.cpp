@@ -8,6 +8,7 @@
 #include <chrono>
 #include <string_view>
 
+#include "config/upstream_choice.hpp"
 #include "identity/identity.hpp"
 
 namespace exeat::cli {
@@ -133,6 +134,12 @@ std::string banner(const banner_facts& facts) {
   out += fmt::format("  identity  {}\n", identity_note(*facts.listeners));
   out += fmt::format("  job       {}\n", facts.job);
   out += fmt::format("  sandbox   {}\n", facts.sandbox);
+  if (facts.upstream != nullptr) {
+    for (const auto& proxy : facts.upstream->proxies) {
+      out += fmt::format("  upstream  {} for {}{}\n", config::to_string(proxy), config::hosts_text(proxy),
+                         proxy.remote ? " (resolve: remote)" : "");
+    }
+  }
   if (facts.admin) {
     const auto* tcp = std::get_if<config::tcp_endpoint>(&*facts.admin);
     const auto base = tcp != nullptr ? url_of(*facts.admin) : config::to_string(*facts.admin) + " ";

@@ -17,6 +17,7 @@ struct banner_facts {
   std::optional<config::endpoint> control;
   std::string job;      ///< one line
   std::string sandbox;  ///< one line
+  const config::upstream_settings* upstream = nullptr;
   unsigned workers = 0;
   std::vector<std::string> warnings;  ///< one line each
 };

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/lint_upstream.hpp"
 #include "cli/markdown.hpp"
 #include "core/safe_text.hpp"
 #include "core/units.hpp"
@@ -166,11 +168,22 @@ int run_lint(const lint_options& options) {
     fmt::print(stderr, "{}", config::to_string(policy.error()));
     return exit_error;
   }
-  const auto findings =
-      allowlist::lint(**policy, {.now = current_time(),
-                                 .expires_within = std::chrono::ceil<std::chrono::days>(*within),
-                                 .require_reason = options.require_reason,
-                                 .require_owner = options.require_owner});
+  auto findings = allowlist::lint(**policy, {.now = current_time(),
+                                             .expires_within = std::chrono::ceil<std::chrono::days>(*within),
+                                             .require_reason = options.require_reason,
+                                             .require_owner = options.require_owner});
+  if (!options.policy.config_file.empty()) {
+    const auto settings = config::load_settings(
+        options.policy.config_file,
+        {.policy = options.policy.policy, .insecure_policy_file = options.policy.insecure_policy_file});
+    if (!settings) {
+      fmt::print(stderr, "{}", config::to_string(settings.error()));
+      return exit_error;
+    }
+    auto ways = lint_upstream(*settings, **policy);
+    findings.insert(findings.begin(), std::make_move_iterator(ways.begin()),
+                    std::make_move_iterator(ways.end()));
+  }
   if (options.format == "sarif") {
     print_sarif(findings);
   } else if (options.format == "json") {

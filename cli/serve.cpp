@@ -12,6 +12,7 @@
 
 #include "cli/banner.hpp"
 #include "cli/notify.hpp"
+#include "config/upstream_choice.hpp"
 #include "core/units.hpp"
 #include "metrics/exposition.hpp"
 
@@ -144,6 +145,10 @@ admin::health serve::health() const {
   out.sandbox_lacks = confinement_.lacking;
   for (const auto& l : server_->listeners()) {
     out.listeners.push_back({config::to_string(l.bound), l.configured.phase, identity_of(l)});
+  }
+  for (const auto& proxy : options_.settings.upstream.proxies) {
+    out.upstreams.push_back(
+        {config::to_string(proxy), config::hosts_text(proxy), proxy.remote ? "remote" : "local"});
   }
   out.workers = metrics_.workers();
   out.draining = server_->draining();

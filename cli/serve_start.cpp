@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cli/banner.hpp"
+#include "cli/lint_upstream.hpp"
 #include "cli/notify.hpp"
 #include "cli/serve.hpp"
 #include "identity/process_helper.hpp"
@@ -24,7 +25,10 @@ using proxy::error_code;
 
 // Two descriptors a connection, two more for the pipe of a busy direction, and what the process needs itself.
 rlim_t descriptors_wanted(const config::settings& settings) {
-  return 2ULL * settings.limits.connections + settings.limits.upstream_idle + 512;
+  // Of TLS with an upstream the plain side is a pair.
+  const bool tls = std::ranges::any_of(settings.upstream.proxies, &config::upstream_proxy::tls);
+  return (tls ? 4ULL : 2ULL) * settings.limits.connections +
+         (tls ? 3ULL : 1ULL) * settings.limits.upstream_idle + 512;
 }
 
 // What it takes to start: sockets of its own, an event loop and two descriptors a listener for each worker.
@@ -215,6 +219,7 @@ void serve::announce() {
                      .control = std::nullopt,
                      .job = jobs_->summary(),
                      .sandbox = confinement_.summary,
+                     .upstream = &settings.upstream,
                      .workers = metrics_.workers()};
   if (admin_ && settings.control) facts.control = *settings.control;
   for (const auto& [code, text] : warnings_) {
@@ -229,6 +234,10 @@ void serve::announce() {
         "the metrics tell of requests for a canary, and any local process may read them: let `admin` be a "
         "unix "
         "socket");
+  }
+  for (auto& text : upstream_warnings(settings, *policy_)) {
+    log_->post(log::level::warning, "resolve-remote", text);
+    facts.warnings.push_back(std::move(text));
   }
   if (settings.insecure_policy_file) {
     facts.warnings.push_back("insecure_policy_file is set: whoever may write the policy file decides");

@@ -130,4 +130,20 @@ std::expected<std::string, error> load_secret_file(const std::string& path) {
   return secret;
 }
 
+std::expected<std::string, error> load_user_password(const std::string& path) {
+  constexpr std::size_t most = 1024;
+  auto text = read_trusted_file(path, {.max_size = most, .refuse_writers = true, .refuse_readers = true});
+  if (!text) return text;
+  if (text->ends_with('\n')) text->pop_back();
+  if (text->ends_with('\r')) text->pop_back();
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  const auto colon = text->find(':');
+  if (colon == 0 || colon == std::string::npos || colon + 1 == text->size() ||
+      std::ranges::any_of(*text, is_control)) {
+    return std::unexpected(
+        error{.where = {.file = path}, .message = "the file must hold one line of the form user:password"});
+  }
+  return text;
+}
+
 }  // namespace exeat::config

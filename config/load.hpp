@@ -69,4 +69,8 @@ std::expected<settings, errors> load_settings(const std::string& file, const ove
 /// others than root and our own uid may read or write it.
 std::expected<std::string, error> load_secret_file(const std::string& path);
 
+/// A file with one line "user:password" (RFC 7617: no colon in the user, no control characters), judged as
+/// above; the line without its end.
+std::expected<std::string, error> load_user_password(const std::string& path);
+
 }  // namespace exeat::config

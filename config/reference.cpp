@@ -9,6 +9,7 @@
 #include "config/rule_keys.hpp"
 #include "config/settings_table.hpp"
 #include "config/tls_keys.hpp"
+#include "config/upstream_keys.hpp"
 #include "core/reason.hpp"
 
 namespace exeat::config {
@@ -96,6 +97,7 @@ std::string configuration_page() {
   out += "`credential`:\n\n" + key_table(credential_rows());
   out += "An entry under `tokens`:\n\n" + key_table(token_rows());
   out += "An entry under `source`:\n\n" + key_table(source_rows());
+  out += "## An entry under `upstream.proxies`\n\n" + key_table(upstream_rows());
   out += "## `admin`\n\n" + key_table(admin_rows());
   out += "## `control`\n\n" + key_table(control_rows());
   out +=

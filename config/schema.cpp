@@ -14,6 +14,7 @@
 #include "config/rule_keys.hpp"
 #include "config/settings_table.hpp"
 #include "config/tls_keys.hpp"
+#include "config/upstream_keys.hpp"
 #include "core/safe_text.hpp"
 
 namespace exeat::config {
@@ -214,6 +215,7 @@ std::string configuration_schema() {
   own.add("credential", map_schema(credential_rows(), false, some_credential));
   own.add("token", map_schema(token_rows(), false));
   own.add("source", map_schema(source_rows(), false));
+  own.add("upstream", map_schema(upstream_rows(), false));
   own.add("admin", map_schema(admin_rows(), false, not_address_and_unix));
   own.add("control", map_schema(control_rows(), false));
   return whole("exeat.yaml, the configuration of Exeat", settings_schema("", defaults), own);

@@ -10,6 +10,7 @@
 
 #include "config/identity_keys.hpp"
 #include "config/job_keys.hpp"
+#include "config/upstream_keys.hpp"
 
 namespace exeat::config {
 namespace {
@@ -132,6 +133,7 @@ std::vector<error> validate(const settings& s) {
   }
   check_dns(s, out);
   check_job(s, out);
+  check_upstream(s, out);
   return out;
 }
 

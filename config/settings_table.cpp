@@ -8,6 +8,8 @@
 #include "config/endpoint_keys.hpp"
 #include "config/job_keys.hpp"
 #include "config/paths.hpp"
+#include "config/upstream_choice.hpp"
+#include "config/upstream_keys.hpp"
 #include "core/units.hpp"
 
 namespace exeat::config {
@@ -266,6 +268,20 @@ std::vector<setting_row> make_rows() {
                                                            "Answers are kept at most this long."),
       duration<EXEAT_AT(dns.negative_ttl), 1, 3'600'000, true>(
           "dns.negative_ttl", "How long \"does not exist\" is kept; 0: not at all."),
+      {"upstream.proxies", R"({"type":"array","items":{"$ref":"#/$defs/upstream"},"minItems":1})",
+       "list of proxies",
+       "Proxies between us and some origins, as in a corporate network. The policy decides as ever; of the "
+       "entries the first one whose `hosts` match is the next hop. Nothing is taken from the environment "
+       "(`HTTPS_PROXY` and the like).",
+       read_upstream_proxies, [](const settings&) -> std::string { return "none: everything goes direct"; }},
+      {"upstream.no_proxy",
+       R"({"type":"array","items":{"anyOf":[{"$ref":"#/$defs/host"},{"$ref":"#/$defs/prefix"}]},"minItems":1})",
+       "list",
+       "Host patterns as in a policy, and prefixes, that go direct all the same, through the full guard. A "
+       "prefix means destinations that are IP addresses, and names all of whose addresses lie in one; where "
+       "the proxy resolves (`resolve: remote`) a name's addresses are not known, and only host patterns take "
+       "it back.",
+       read_no_proxy, none},
       count<EXEAT_AT(workers), 0, 256>("workers",
                                        "Worker threads; 0: one per core that the process may use."),
       count<EXEAT_AT(limits.connections), 1, 1'000'000>(
@@ -319,7 +335,10 @@ std::vector<setting_row> make_rows() {
       duration<EXEAT_AT(timeouts.dns), 100, 600'000>("timeouts.dns",
                                                      "The whole look-up of a name (`dns-timeout`)."),
       duration<EXEAT_AT(timeouts.connect), 100, 600'000>(
-          "timeouts.connect", "The whole dial, over all addresses (`connect-timeout`)."),
+          "timeouts.connect",
+          "The whole dial, over all addresses (`connect-timeout`). The TLS of an upstream proxy, and its "
+          "answer "
+          "to CONNECT, may take as long again each (`upstream-timeout`)."),
       duration<EXEAT_AT(timeouts.response), 100, 86'400'000>(
           "timeouts.response",
           "From the end of a plain HTTP request to the head of its response (`origin-timeout`)."),

@@ -78,7 +78,7 @@ task<void> session::serve_connect() {
   }
 
   auto path = co_await open_path(worker_, record.policy, record.governed ? record.rule : nullptr, head_.to,
-                                 record.slot, record.timing);
+                                 path_use::tunnel, record.slot, record.timing);
   if (aborted_) {
     record_failure(record, event::kind::decision, core::reason::draining, cut_by_drain);
     co_return;
@@ -87,7 +87,7 @@ task<void> session::serve_connect() {
     co_await refuse_path(record, path.error(), refusal);
     co_return;
   }
-  record.address = path->address;
+  record.goes(*path);
   std::string_view sealed;
   if (sealed_since(record, sealed)) {
     refusal.reason = record.reason;
@@ -316,6 +316,8 @@ void session::hand_over(request_record record, upstream_connection origin, hello
 
 task<void> session::refuse_path(request_record& record, const path_failure& failure, refusal_detail detail) {
   record.address = failure.address;
+  record.via = failure.via;
+  record.delegated = failure.via != nullptr && failure.via->remote && !failure.address;
   if (failure.by_guard && failure.by_guard->denied_by != nullptr) record.rule = failure.by_guard->denied_by;
   detail.reason = failure.reason;
   detail.error = failure.detail;

@@ -12,7 +12,7 @@ task<http_exchange::answer> http_exchange::exchange() {
   uploading_ = false;
   moving();
   answer_->clear();
-  if (!co_await to_origin({request_text_})) {
+  if (!co_await to_origin({head_text()})) {
     if (trouble_ != core::reason::allowed) co_return answer::failed;
     if (may_retry_ && !session_.timed_out_) co_return answer::retry;
     // It may have answered before it closed; what it said is worth more than our 502.
@@ -77,6 +77,12 @@ http_exchange::answer http_exchange::read_failed() noexcept {
 
 task<http_exchange::answer> http_exchange::relay_answer(const wire::response_head& head,
                                                         std::size_t head_size) {
+  if (head.is_proxy_challenge() && origin_->forwards) {
+    // Its own challenge; nor does an origin's reach the client, if that is whose it is.
+    download_trouble(core::reason::upstream_credential,
+                     "the upstream proxy answered 407: see its credential_file");
+    co_return answer::failed;
+  }
   if (head.is_proxy_challenge()) {
     download_trouble(core::reason::origin_not_http, "the origin answered 407, which only a proxy may");
     co_return answer::failed;

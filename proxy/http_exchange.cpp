@@ -1,13 +1,12 @@
 #include "proxy/http_exchange.hpp"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <array>
 #include <exception>
 #include <utility>
 
 #include "allowlist/address_guard.hpp"
+#include "proxy/abrupt_end.hpp"
 #include "proxy/live_tunnel.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/worker.hpp"
@@ -78,7 +77,8 @@ http_exchange::http_exchange(session& session, request_record record)
       worker_(session.worker_),
       record_(std::move(record)),
       to_(session.head_.to),
-      key_{record_.slot, record_.job ? record_.job->id() : std::string(), core::to_string(session.head_.to)},
+      key_{record_.slot, record_.job ? record_.job->id() : std::string(), core::to_string(session.head_.to),
+           worker_.process().hops.toward(session.head_.to.host)},
       pool_generation_(worker_.upstreams().generation()),
       texts_(worker_.memory()),
       log_soon_(worker_.wheel(), &http_exchange::log_soon_passed, this),
@@ -97,14 +97,24 @@ http_exchange::http_exchange(session& session, request_record record)
                                                                        : std::string()};
   body_done_ = !announces_body(head);
   wire::write_request_head(head, {.via = worker_.settings().via}, request_text_);
+  if (const auto* hop = key_.via; hop != nullptr && !hop->tunnels_http && !request_.websocket) {
+    // The address that goes here is known once it has been checked.
+    constexpr std::string_view scheme = "http://";
+    constexpr std::string_view unknown = "0.0.0.0";
+    wire::write_request_head(
+        head,
+        {.via = worker_.settings().via, .absolute_authority = unknown, .extra_lines = hop->authorization},
+        forwarded_text_);
+    authority_at_ = head.method.size() + 1 + scheme.size();
+    authority_size_ = unknown.size();
+  }
   // The head's views end here: the buffer now belongs to the body and to the requests behind it.
   session_.buffer_.consume(session_.parser_.size());
   session_.exchange_ = this;
 }
 
-void http_exchange::reset(tcp_socket& socket) noexcept {
-  const linger now{1, 0};
-  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+void http_exchange::reset(stream_socket& socket) noexcept {
+  end_abruptly_on_close(socket.native_handle());
   error_code ignored;
   socket.close(ignored);
 }
@@ -115,7 +125,7 @@ http_exchange::~http_exchange() {
 }
 
 bool http_exchange::take_buffers() {
-  const auto text = request_text_.size() + trailers_of(request_.framing);
+  const auto text = request_text_.size() + forwarded_text_.size() + trailers_of(request_.framing);
   if (!worker_.buffers().has_one() || !texts_.grow(text)) return false;
   answer_.emplace(worker_.buffers());
   return true;
@@ -135,7 +145,7 @@ task<bool> http_exchange::run() {
     co_await session_.refuse(record_, detail);
     co_return !close;
   }
-  const auto octets_up = request_text_.size() + request_.length;
+  const auto octets_up = std::max(request_text_.size(), forwarded_text_.size()) + request_.length;
   if (!session_.within_terms(record_, to_, octets_up, limit_text_)) {
     const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
     auto detail = refusal_of(close);
@@ -213,7 +223,8 @@ task<std::optional<bool>> http_exchange::connect() {
   may_retry_ = from_pool_ && request_.repeatable;
   if (!origin_) {
     auto path = co_await open_path(worker_, record_.policy, record_.governed ? record_.rule : nullptr, to_,
-                                   record_.slot, record_.timing);
+                                   request_.websocket ? path_use::tunnel : path_use::http, record_.slot,
+                                   record_.timing);
     if (session_.aborted_) {
       log_end(core::reason::draining, "drain_timeout has passed");
       co_return false;
@@ -228,16 +239,28 @@ task<std::optional<bool>> http_exchange::connect() {
   }
   worker_.counters().upstream_connection(from_pool_ ? metrics::upstream_source::pool
                                                     : metrics::upstream_source::dialed);
-  record_.address = origin_->address;
+  record_.goes(*origin_);
   session_.origin_in_use_ = &origin_->socket;
   co_return std::nullopt;
 }
 
 bool http_exchange::may_use(const upstream_connection& connection) const noexcept {
   if (!record_.governed || !record_.rule->terms || record_.rule->terms->resolve_in.empty()) return true;
-  const std::array addresses{connection.address};
+  if (!connection.address) return false;
+  const std::array addresses{*connection.address};
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   return !allowlist::guard(*record_.policy->policy, to_, addresses, now, record_.rule);
+}
+
+std::string_view http_exchange::head_text() {
+  if (!origin_->forwards) return request_text_;
+  auto target = to_;
+  if (origin_->address) target.host = *origin_->address;
+  auto authority = core::to_string(target);
+  if (to_.port == 80) authority.resize(authority.size() - 3);  // ":80"
+  forwarded_text_.replace(authority_at_, authority_size_, authority);
+  authority_size_ = authority.size();
+  return forwarded_text_;
 }
 
 task<std::size_t> http_exchange::read_origin() {

@@ -60,6 +60,8 @@ class http_exchange {
   /// Whether the rule of this request would let it dial where the idle connection leads.
   bool may_use(const upstream_connection& connection) const noexcept;
   task<answer> exchange();
+  /// Of the request, as it is read at the other end of origin_.
+  std::string_view head_text();
   task<bool> fail();
   /// What every refusal of this request has in common.
   session::refusal_detail refusal_of(bool close) const;
@@ -105,7 +107,7 @@ class http_exchange {
   void log_end(core::reason reason, std::string_view error) noexcept;
   static void log_soon_passed(void* self) noexcept;
   /// Closes so that the other side cannot take what it has for the whole.
-  static void reset(tcp_socket& socket) noexcept;
+  static void reset(stream_socket& socket) noexcept;
 
   session& session_;
   worker& worker_;
@@ -114,6 +116,9 @@ class http_exchange {
   core::destination to_;
   upstream_key key_;
   std::string request_text_;
+  /// The same in absolute form, for an upstream proxy that forwards; empty where none may.
+  std::string forwarded_text_;
+  std::size_t authority_at_ = 0, authority_size_ = 0;  ///< in it
   std::string answer_text_;
   std::optional<upstream_connection> origin_;
   std::uint64_t pool_generation_;  ///< of the policy that decided

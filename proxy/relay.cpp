@@ -42,10 +42,10 @@ std::string_view text_of_failure(side s) noexcept {
                            : std::string_view("the origin's connection failed");
 }
 
-// The plain side of a client's TLS sees EOF for an abort, too.
+// The plain side of TLS, a client's or an upstream's, sees EOF for an abort, too.
 template <typename Endpoint>
 bool is_cut(const Endpoint& source) noexcept {
-  return source.which == side::client && ended_abruptly(source.fd);
+  return ended_abruptly(source.fd);
 }
 
 int new_epoll() {

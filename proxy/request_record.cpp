@@ -33,6 +33,8 @@ rejudged judge_again(const request_record& record, const loaded_policy& policy) 
     if (const auto refusal = allowlist::guard(*policy.policy, to, addresses, now, governing))
       return {.denied = refusal->reason};
   }
+  if (record.delegated && governing != nullptr && governing->terms && !governing->terms->resolve_in.empty())
+    return {.denied = core::reason::guard_delegated};
   return {.limits = governing != nullptr ? policy.meter_of(*phase, governing) : nullptr};
 }
 

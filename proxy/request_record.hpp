@@ -16,6 +16,7 @@
 #include "proxy/job_table.hpp"
 #include "proxy/limits.hpp"
 #include "proxy/loaded_policy.hpp"
+#include "proxy/next_hop.hpp"
 #include "proxy/path_out.hpp"
 
 namespace exeat::proxy {
@@ -68,7 +69,15 @@ struct request_record {
   std::string host;
   std::uint16_t port = 0;
   std::optional<core::ip_address> address;
+  const next_hop* via = nullptr;  ///< the upstream proxy that it goes through
+  bool delegated = false;         ///< `via` looks its name up
   path_timing timing;
+
+  void goes(const upstream_connection& by) noexcept {
+    address = by.address;
+    via = by.via;
+    delegated = by.via != nullptr && !by.address;
+  }
 
   const allowlist::phase& phase_of() const noexcept { return policy->policy->phase_of(phase); }
   bool is_sealed() const noexcept { return job && job->is_sealed(step); }
@@ -97,6 +106,8 @@ struct request_record {
     e.host = host;
     e.port = port;
     e.address = address;
+    if (via != nullptr) e.upstream = via->text;
+    e.delegated = delegated;
     if (rule != nullptr) {
       e.rule = rule->id;
       e.rule_where = rule->at;

@@ -83,6 +83,9 @@ std::expected<std::unique_ptr<server>, std::string> server::bind(const config::s
                                                                  event_sink& sink, notice notice) {
   std::unique_ptr<server> out(new server(settings, registry, sink));
   out->notice_ = notice;
+  auto hops = next_hops::load(settings.upstream);
+  if (!hops) return std::unexpected(std::move(hops.error()));
+  out->process_.hops = std::move(*hops);
   for (const auto& listener : settings.listeners) {
     auto bound = bind_listener(listener, registry.workers());
     if (!bound) return std::unexpected(std::move(bound.error()));

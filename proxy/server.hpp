@@ -29,8 +29,9 @@ class server {
   /// Something that the operator should know of: certificates taken up, or that cannot be. From any thread.
   using notice = std::function<void(bool ok, const std::string& text)>;
 
-  /// Binds every listener, and reads their certificates; nothing is accepted yet. The error is a sentence.
-  /// `registry` has worker_count(settings) workers; it and `sink` outlive the server.
+  /// Reads what `upstream.proxies` needs, binds every listener, and reads their certificates; nothing is
+  /// accepted yet. The error is a sentence. `registry` has worker_count(settings) workers; it and `sink`
+  /// outlive the server.
   static std::expected<std::unique_ptr<server>, std::string> bind(const config::settings& settings,
                                                                   metrics::registry& registry,
                                                                   event_sink& sink, notice notice = {});

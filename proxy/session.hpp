@@ -159,8 +159,8 @@ class session final : public live_session {
   std::optional<upstream_connection> bound_origin_;
   upstream_key bound_key_;
   std::uint64_t bound_generation_ = 0;
-  http_exchange* exchange_ = nullptr;    ///< the one under way
-  tcp_socket* origin_in_use_ = nullptr;  ///< cancelled with client_ when a deadline passes
+  http_exchange* exchange_ = nullptr;       ///< the one under way
+  stream_socket* origin_in_use_ = nullptr;  ///< cancelled with client_ when a deadline passes
   bool timed_out_ = false;
   bool client_gone_ = false;  ///< an answer of ours could not be written
   bool between_requests_ = false;

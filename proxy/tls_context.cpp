@@ -4,7 +4,10 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <exception>
 #include <string_view>
@@ -119,12 +122,36 @@ int judge_chain(int ok, X509_STORE_CTX* chain) noexcept {
   const auto* at = X509_STORE_CTX_get_current_cert(chain);
   if (fault == nullptr || at == nullptr) return 0;
   try {
-    fault->text = fmt::format("the client's certificate does not verify: {} ({})",
+    fault->text = fmt::format("the {} certificate does not verify: {} ({})",
+                              SSL_is_server(ssl) == 1 ? "client's" : "upstream's",
                               X509_verify_cert_error_string(error), describe_subject(*at));
   } catch (const std::exception&) {
     fault->text.clear();  // out of memory: refused without a word
   }
   return 0;
+}
+
+std::string trust(SSL_CTX* context, const std::string& file) {
+  auto* store = SSL_CTX_get_cert_store(context);
+  const auto anchors = read_all<certificate, PEM_read_bio_X509>(file, "certificate");
+  if (!anchors) return anchors.error();
+  for (const auto& anchor : *anchors) {
+    if (X509_STORE_add_cert(store, anchor.get()) != 1)
+      return fmt::format("{}: {}", file, reason_of_openssl());
+  }
+  return {};
+}
+
+// Where distributions keep the CAs in one file (Debian, Fedora, Alpine and the BSDs, SUSE). A directory of
+// hashed names would be read during handshakes, on a worker.
+constexpr std::array system_bundles{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                                    "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem"};
+
+std::string trust_system(SSL_CTX* context) {
+  for (const auto* file : system_bundles) {
+    if (::access(file, R_OK) == 0) return trust(context, file);
+  }
+  return "no file with the CA certificates of the system was found: name one with `ca`";
 }
 
 std::string ask_for_certificates(SSL_CTX* context, const config::tls_settings& files) {
@@ -178,7 +205,6 @@ bool set_terms(SSL_CTX* context) noexcept {
   SSL_CTX_set_read_ahead(context, 1);
   SSL_CTX_set_verify_depth(context, 10);
   SSL_CTX_set_security_level(context, 2);
-  SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
   return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
          SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
          SSL_CTX_set_num_tickets(context, 0) == 1 && SSL_CTX_set_max_early_data(context, 0) == 1 &&
@@ -192,6 +218,7 @@ std::expected<std::shared_ptr<const tls_context>, std::string> tls_context::load
   ERR_clear_error();
   std::unique_ptr<SSL_CTX, deleter> context(SSL_CTX_new(TLS_server_method()));
   if (!context || !set_terms(context.get())) return failure("TLS: " + reason_of_openssl());
+  SSL_CTX_set_alpn_select_cb(context.get(), choose_protocol, nullptr);
   if (auto wrong = present_certificate(context.get(), files); !wrong.empty())
     return failure(std::move(wrong));
   const bool asks = !files.client_ca.empty();
@@ -200,6 +227,42 @@ std::expected<std::shared_ptr<const tls_context>, std::string> tls_context::load
       return failure(std::move(wrong));
   }
   return std::shared_ptr<const tls_context>(new tls_context(std::move(context), asks));
+}
+
+std::expected<std::shared_ptr<const tls_context>, std::string> tls_context::load_toward(
+    const core::host& name, const std::string& ca) {
+  static constexpr unsigned char protocols[] = "\x08http/1.1";
+  ERR_clear_error();
+  std::unique_ptr<SSL_CTX, deleter> context(SSL_CTX_new(TLS_client_method()));
+  if (!context || !set_terms(context.get()) ||
+      SSL_CTX_set_alpn_protos(context.get(), protocols, sizeof protocols - 1) != 0)
+    return failure("TLS: " + reason_of_openssl());
+  auto wrong = ca.empty() ? trust_system(context.get()) : trust(context.get(), ca);
+  if (!wrong.empty()) return failure(std::move(wrong));
+  X509_STORE_set_flags(SSL_CTX_get_cert_store(context.get()), ca.empty() ? 0 : X509_V_FLAG_PARTIAL_CHAIN);
+  if (SSL_CTX_set_purpose(context.get(), X509_PURPOSE_SSL_SERVER) != 1)
+    return failure("TLS: " + reason_of_openssl());
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, judge_chain);
+  return std::shared_ptr<const tls_context>(new tls_context(std::move(context), false, name));
+}
+
+bool tls_context::prepare(SSL* ssl) const noexcept {
+  if (!server_) {
+    SSL_set_accept_state(ssl);
+    return true;
+  }
+  SSL_set_connect_state(ssl);
+  auto* terms = SSL_get0_param(ssl);
+  if (const auto* address = std::get_if<core::ip_address>(&*server_)) {
+    return X509_VERIFY_PARAM_set1_ip(terms, address->bytes().data(), address->bytes().size()) == 1;
+  }
+  const auto name = std::get<core::host_name>(*server_).view();
+  std::array<char, core::host_name::max_size + 1> text{};
+  std::ranges::copy(name, text.begin());
+  X509_VERIFY_PARAM_set_hostflags(terms,
+                                  X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  return X509_VERIFY_PARAM_set1_host(terms, text.data(), name.size()) == 1 &&
+         SSL_set_tlsext_host_name(ssl, text.data()) == 1;
 }
 
 }  // namespace exeat::proxy

@@ -1,12 +1,14 @@
-// What a TLS listener shakes hands with: one loading of its files.
+// What one side shakes hands with: a TLS listener with its clients, or we with an upstream proxy.
 #pragma once
 #include <openssl/ssl.h>
 
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "config/settings.hpp"
+#include "core/destination.hpp"
 
 namespace exeat::proxy {
 
@@ -22,24 +24,36 @@ class tls_context {
   static std::expected<std::shared_ptr<const tls_context>, std::string> load(
       const config::tls_settings& files);
 
+  /// For our side of the TLS with the server `name`, which must prove that name (or address): by a chain to
+  /// `ca` (a PEM file; any certificate in it is an anchor), or to the system's CAs where `ca` is empty. The
+  /// same terms otherwise. Everything is read now. Blocking file I/O. The error is a sentence.
+  static std::expected<std::shared_ptr<const tls_context>, std::string> load_toward(const core::host& name,
+                                                                                    const std::string& ca);
+
   tls_context(const tls_context&) = delete;
   tls_context& operator=(const tls_context&) = delete;
 
   SSL_CTX* native() const noexcept { return context_.get(); }
   bool asks_for_certificate() const noexcept { return asks_; }
+  /// Whom our side of it is with; null: we are the server.
+  const core::host* server() const noexcept { return server_ ? &*server_ : nullptr; }
+  /// Sets the side of a new connection, and whom it must be with. False: out of memory.
+  bool prepare(SSL* ssl) const noexcept;
 
  private:
   struct deleter {
     void operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
   };
-  explicit tls_context(std::unique_ptr<SSL_CTX, deleter> context, bool asks) noexcept
-      : context_(std::move(context)), asks_(asks) {}
+  explicit tls_context(std::unique_ptr<SSL_CTX, deleter> context, bool asks,
+                       std::optional<core::host> server = std::nullopt) noexcept
+      : context_(std::move(context)), asks_(asks), server_(std::move(server)) {}
 
   std::unique_ptr<SSL_CTX, deleter> context_;
   bool asks_;
+  std::optional<core::host> server_;
 };
 
-/// Where SSL_set_app_data points to, if anywhere, what is wrong with a client's certificate is written.
+/// Where SSL_set_app_data points to, if anywhere, what is wrong with the peer's certificate is written.
 struct certificate_fault {
   std::string text;
 };

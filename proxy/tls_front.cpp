@@ -25,6 +25,19 @@ constexpr std::string_view answer_to_http =
 // What OpenSSL holds for a connection that moves octets, its buffers included.
 constexpr std::size_t openssl_octets = std::size_t{48} * 1024;
 
+std::string text_of_upstream_error(unsigned long error) {
+  const char* reason = ERR_reason_error_string(error);
+  switch (ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0) {
+    case SSL_R_WRONG_VERSION_NUMBER:
+      return "what it sends is not TLS: its URL may begin with http:// in truth";
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+      return "it knows no TLS version from 1.2 on";
+    default:
+      return std::string("the handshake failed: ") + (reason == nullptr ? "no reason is known" : reason);
+  }
+}
+
 std::string text_of_handshake_error(unsigned long error) {
   const char* reason = ERR_reason_error_string(error);
   switch (ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0) {
@@ -80,7 +93,7 @@ void tls_connection::begin() noexcept {
   if (bio == nullptr) return abort();  // out of memory
   SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_app_data(ssl_.get(), &certificate_fault_);
-  SSL_set_accept_state(ssl_.get());
+  if (!tls_->prepare(ssl_.get())) return abort();
   step();
 }
 
@@ -131,7 +144,7 @@ tls_connection::outcome tls_connection::outcome_of(int result) {
 
 void tls_connection::shake_hands() {
   ERR_clear_error();
-  const int result = SSL_accept(ssl_.get());
+  const int result = SSL_do_handshake(ssl_.get());
   if (result == 1) return open();
   if (outcome_of(result) != outcome::again) fail(handshake_failure());
 }
@@ -141,6 +154,9 @@ front_failure tls_connection::handshake_failure() {
   const auto error = ERR_peek_last_error();
   if (!certificate_fault_.text.empty()) {
     out.text = certificate_fault_.text;
+  } else if (tls_->server() != nullptr) {
+    out.text = error != 0 ? text_of_upstream_error(error) : "it closed the connection within the handshake";
+    return out;
   } else if (error != 0) {
     out.text = text_of_handshake_error(error);
   } else {
@@ -162,6 +178,10 @@ void tls_connection::fail(front_failure failure) {
 
 void tls_connection::open() {
   plain_side out;
+  if (tls_->server() != nullptr &&
+      (SSL_get0_peer_certificate(ssl_.get()) == nullptr || SSL_get_verify_result(ssl_.get()) != X509_V_OK))
+    return fail(
+        {.reason = core::reason::tls_handshake, .text = "the upstream's certificate was not verified"});
   if (tls_->asks_for_certificate()) {
     const auto* certificate = SSL_get0_peer_certificate(ssl_.get());
     // FAIL_IF_NO_PEER_CERT has seen to it; nothing but a verified one gets on from here.
@@ -214,7 +234,9 @@ void tls_connection::deadline_passed(void* which) noexcept {
   self->abort();
   if (done)
     done(std::unexpected(front_failure{.reason = core::reason::tls_handshake,
-                                       .text = "the handshake was not complete within timeouts.head",
+                                       .text = self->tls_->server() != nullptr
+                                                   ? "the handshake was not complete within timeouts.connect"
+                                                   : "the handshake was not complete within timeouts.head",
                                        .silent = silent}));
 }
 

@@ -1,5 +1,5 @@
-// The TLS of a client, ended before its session: the session gets the plain side of a socketpair and needs to
-// know nothing of it.
+// The TLS of a client (or of an upstream proxy), ended before its session: the session gets the plain side of
+// a socketpair and needs to know nothing of it.
 #pragma once
 #include <chrono>
 #include <expected>
@@ -35,6 +35,9 @@ using tls_done = std::move_only_function<void(std::expected<plain_side, front_fa
 /// session has shut down its own way already: proxy/abrupt_end.hpp). close() of the plain side lets the
 /// client have what was written, as long as it takes some every half minute; after end_abruptly_on_close() it
 /// resets the client.
+///
+/// With a context of tls_context::load_toward() it is the other way round: `fd` leads to the server, whose
+/// certificate must verify, and "the client" above is that server.
 void start_tls(asio::io_context& context, timer_wheel& wheel, std::shared_ptr<const tls_context> tls, int fd,
                std::chrono::milliseconds handshake_timeout, live_fronts& fronts, tls_done done);
 

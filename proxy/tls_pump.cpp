@@ -78,9 +78,12 @@ tls_connection::flow tls_connection::client_to_session() {
         dry = true;
       }
     }
-    if (last == outcome::failed) return flow::failed;
-    if (last == outcome::ended) client_ended_ = true;
     const auto got = scratch().first(live_fronts::scratch_size - room.size());
+    if (last == outcome::failed) {
+      give_session(got);  // what came before the end is sound
+      return flow::failed;
+    }
+    if (last == outcome::ended) client_ended_ = true;
     moved += got.size();
     if (!got.empty() && !give_session(got)) return flow::blocked;
     if (dry && !client_ended_) return flow::blocked;

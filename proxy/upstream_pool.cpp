@@ -8,7 +8,7 @@
 
 namespace exeat::proxy {
 
-bool is_silent(tcp_socket& socket) noexcept {
+bool is_silent(stream_socket& socket) noexcept {
   char octet = 0;
   return ::recv(socket.native_handle(), &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
          (errno == EAGAIN || errno == EWOULDBLOCK);
@@ -16,7 +16,8 @@ bool is_silent(tcp_socket& socket) noexcept {
 
 std::size_t hash_value(const upstream_key& key) noexcept {
   const std::hash<std::string> hash;
-  return (hash(key.origin) * 31 + hash(key.job)) * 31 + static_cast<std::size_t>(key.phase);
+  return ((hash(key.origin) * 31 + hash(key.job)) * 31 + static_cast<std::size_t>(key.phase)) * 31 +
+         std::hash<const next_hop*>()(key.via);
 }
 
 upstream_pool::idle_connection::idle_connection(upstream_pool& pool, const upstream_key& k,

@@ -15,23 +15,29 @@
 
 namespace exeat::proxy {
 
+struct next_hop;
+
 struct upstream_key {
   metrics::phase_slot phase{};
-  std::string job;     ///< its id
-  std::string origin;  ///< host:port
+  std::string job;                ///< its id
+  std::string origin;             ///< host:port
+  const next_hop* via = nullptr;  ///< the upstream proxy that its name leads through
   friend bool operator==(const upstream_key&, const upstream_key&) = default;
 };
 std::size_t hash_value(const upstream_key& key) noexcept;
 
-/// A connected origin socket and the address that the guard checked.
+/// A connected socket that leads to an origin, itself or through an upstream proxy.
 struct upstream_connection {
-  tcp_socket socket;
-  core::ip_address address;
+  stream_socket socket;
+  std::optional<core::ip_address> address;  ///< of the origin, which the guard checked; none: not known here
+  const next_hop* via = nullptr;            ///< the upstream proxy that it goes through
+  bool forwards =
+      false;  ///< that one reads the requests itself, in absolute form; else they are the origin's
 };
 
 /// Nothing has come that nobody asked for, neither octets nor a FIN: the next answer will be the answer to
 /// the next request.
-bool is_silent(tcp_socket& socket) noexcept;
+bool is_silent(stream_socket& socket) noexcept;
 
 /// Not thread-safe: lives on its worker's thread.
 class upstream_pool {

@@ -60,6 +60,7 @@ worker::worker(unsigned number, const process_state& process, metrics::worker_co
       inquiry_(context_, process.finder, number),
       memory_(std::make_shared<memory_lease>(*process.memory)),
       fronts_(memory_, process.settings.timeouts.tunnel_stall),
+      hop_fronts_(memory_, process.settings.timeouts.tunnel_stall),
       wheel_(context_),
       buffers_(block_size(process.settings), memory_, blocks_kept(process.settings)),
       leases_(*process.budget),
@@ -202,8 +203,11 @@ void worker::stop() {
 void worker::end_when_empty(std::chrono::milliseconds patience) {
   // What was aborted needs a few turns of the loop to see it and unwind, and the last octets of an answer
   // need some to get through TLS.
-  if ((live() == 0 && fronts_.empty()) || patience <= std::chrono::milliseconds::zero()) {
+  if (live() == 0) upstreams_.clear();  // and with them the TLS that they go through
+  if ((live() == 0 && fronts_.empty() && hop_fronts_.empty()) ||
+      patience <= std::chrono::milliseconds::zero()) {
     fronts_.abort_all();
+    hop_fronts_.abort_all();
     wheel_.stop();
     context_.stop();
     return;

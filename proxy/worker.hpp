@@ -29,6 +29,7 @@
 #include "proxy/live_session.hpp"
 #include "proxy/loaded_policy.hpp"
 #include "proxy/local_addresses.hpp"
+#include "proxy/next_hop.hpp"
 #include "proxy/process_inquiry.hpp"
 #include "proxy/relay.hpp"
 #include "proxy/request_rate.hpp"
@@ -51,6 +52,7 @@ struct process_state {
   request_rate* requests = nullptr;
   std::shared_ptr<system_lookup_pool> lookup_pool;  ///< for `resolver: system`
   std::vector<listen_endpoint> own_endpoints;       ///< every TCP port we listen on, the admin's too
+  next_hops hops;                                   ///< the upstream proxies
   /// Path of the request by which health looks through a worker ("/-/probe/<random>"); known to this process
   /// only.
   std::string probe_path;
@@ -108,6 +110,9 @@ class worker {
   class relay& relay() noexcept { return relay_; }
   class resolver& resolver() noexcept { return resolver_; }
   dead_addresses& dead() noexcept { return dead_; }
+  class hop_addresses& hop_addresses() noexcept { return hop_addresses_; }
+  /// The TLS with upstream proxies.
+  live_fronts& hop_fronts() noexcept { return hop_fronts_; }
   class upstream_pool& upstreams() noexcept { return upstreams_; }
   unsigned number() const noexcept { return number_; }
   const std::shared_ptr<memory_lease>& memory() const noexcept { return memory_; }
@@ -164,6 +169,8 @@ class worker {
   process_inquiry inquiry_;
   std::shared_ptr<memory_lease> memory_;
   live_fronts fronts_;
+  live_fronts hop_fronts_;
+  class hop_addresses hop_addresses_;
   timer_wheel wheel_;
   buffer_pool buffers_;
   connection_leases leases_;

@@ -158,6 +158,7 @@ void add_upstream(const config::settings& s, collection& into) {
     for (const auto* const directory :
          {"/usr/lib/ssl", "/etc/ssl/certs", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"})
       into.add_readable(std::string(directory) + "/-");
+    into.add_readable("/etc/pki/tls/certs/ca-bundle.crt");  // Fedora
   }
 }
 

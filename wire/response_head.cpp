@@ -63,10 +63,7 @@ complaint judge(response_head& out, const response_context& context) noexcept {
     return std::nullopt;
   }
   if (context.connect_request && out.status < 300) {
-    // RFC 9112 6.3, rule 2: the tunnel starts here whatever the fields say. We refuse what says otherwise.
-    if (declared->framing == body_framing::chunked || declared->content_length > 0) {
-      return "a successful answer to CONNECT declares a body";
-    }
+    // RFC 9110 9.3.6: the tunnel starts here, whatever the fields say.
     return std::nullopt;
   }
   if (context.head_request || out.status == 304) return std::nullopt;

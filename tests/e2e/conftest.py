@@ -12,6 +12,7 @@ from harness.authority import Authority  # noqa: E402
 from harness.dns import DnsServer  # noqa: E402
 from harness.origin import Origin  # noqa: E402
 from harness.proxy import BINARY, Exeat, clean_environment  # noqa: E402
+from harness.upstream import Upstream  # noqa: E402
 
 
 def pytest_configure(config):
@@ -37,6 +38,16 @@ def origin(request):
     """origin(handler, context=None): a server that ends with the test."""
     def make(handler, context=None, **more):
         server = Origin(handler, context, **more)
+        request.addfinalizer(server.close)
+        return server
+    return make
+
+
+@pytest.fixture
+def upstream(request):
+    """upstream(...): a forward proxy that ends with the test."""
+    def make(*arguments, **more):
+        server = Upstream(*arguments, **more)
         request.addfinalizer(server.close)
         return server
     return make
