@@ -193,6 +193,7 @@ std::string_view word(canary_action action) {
 void compare_canaries(const phase& before, const phase& after, std::vector<term_change>& out) {
   const auto sorted = [](const phase& phase) {
     std::vector<std::string> names;
+    names.reserve(phase.canaries.size());
     for (const auto& one : phase.canaries) names.emplace_back(one.name.view());
     std::ranges::sort(names);
     return names;

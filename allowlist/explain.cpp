@@ -162,6 +162,7 @@ class collector {
   void search_lookalikes(std::string_view asked) {
     const name_suffixes suffixes(asked);
     std::vector<name_shape> shapes;
+    shapes.reserve(suffixes.count());
     for (std::size_t i = 0; i < suffixes.count(); ++i) shapes.push_back(shape_of(suffixes.text(i)));
     const auto& source = policy_.source;
     for (const auto& rule : denying_ ? source.deny : source.phases[scope_].allow) {

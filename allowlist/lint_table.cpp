@@ -55,11 +55,8 @@ constexpr lint_check table[]{
      "Add `tests` with at least one destination that must stay refused, and run `exeat test` in CI."},
     {"pin-delegated", high, "a rule with `resolve_in` whose names an upstream proxy looks up",
      "Nothing of it gets through (`guard-delegated`): where the proxy says `resolve: remote`, nobody can "
-     "hold "
-     "a name to its addresses.",
-     "Let that proxy say `resolve: local`, take the host back with `no_proxy`, or give up the pin. (Seen "
-     "with "
-     "`--config` only.)"},
+     "hold a name to its addresses. Seen with `--config` only.",
+     "Let that proxy say `resolve: local`, take the host back with `no_proxy`, or give up the pin."},
     {"plain-http", medium, "plain HTTP beside https, in an untrusted phase",
      "Whoever sits on the way reads and changes what is sent, and the client is not made to take https.",
      "Leave port 80 out: 443 is open for the same host."},
@@ -71,10 +68,8 @@ constexpr lint_check table[]{
      "Take it out, or the wider rule where that was not meant."},
     {"resolve-remote", medium, "an upstream proxy with `resolve: remote`",
      "What it looks up nobody checks here: whoever controls DNS of an allowed name reaches whatever the "
-     "proxy "
-     "can reach, internal and metadata addresses included.",
-     "Let it say `resolve: local` where names resolve here, or see to it that the proxy has such a guard. "
-     "(Seen with `--config` only.)"},
+     "proxy can reach, internal and metadata addresses included. Seen with `--config` only.",
+     "Let it say `resolve: local` where names resolve here, or see to it that the proxy has such a guard."},
     {"shared-suffix", high, "a wildcard over names of unrelated owners, in an untrusted phase",
      "Anybody can open an account, get a name there, and receive what the phase sends.",
      "Name the hosts that are needed, one by one, or say `accept_risk: \"why\"` and set `max_names`."},

@@ -139,7 +139,7 @@ void expand(const use_draft& draft, const allowlist::bundle& bundle, bool includ
     if (!pattern) continue;  // a test of the bundles parses every one
     pattern->apex = host.apex;
     auto rule = draft.notes;
-    rule.what = std::move(*pattern);
+    rule.what = *pattern;
     rule.ports = ports_of(host.ports);
     rule.ports_written = host.ports != "443";  // else TLS alone, as in a rule without `ports`
     if (rule.reason.empty()) rule.reason = host.reason;

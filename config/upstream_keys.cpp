@@ -31,7 +31,7 @@ void read_hosts(upstream_draft& into, const node& value, error_list& errors) {
     if (is_every(item)) {
       into.proxy.every_host = true;
     } else if (auto pattern = read_host(item, true, errors)) {
-      into.proxy.hosts.push_back(std::move(*pattern));
+      into.proxy.hosts.push_back(*pattern);
     }
   }
 }
@@ -163,7 +163,7 @@ void read_no_proxy(settings_draft& into, const node& value, error_list& errors) 
                (item.text.contains('/') || item.text.contains(':') || core::ends_in_number(item.text))) {
       (void)read_cidr(item, errors);  // says what is wrong with it
     } else if (auto pattern = read_host(item, true, errors)) {
-      upstream.direct_hosts.push_back(std::move(*pattern));
+      upstream.direct_hosts.push_back(*pattern);
     }
   }
 }

@@ -45,8 +45,8 @@ class tls_context {
     void operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
   };
   explicit tls_context(std::unique_ptr<SSL_CTX, deleter> context, bool asks,
-                       std::optional<core::host> server = std::nullopt) noexcept
-      : context_(std::move(context)), asks_(asks), server_(std::move(server)) {}
+                       const std::optional<core::host>& server = std::nullopt) noexcept
+      : context_(std::move(context)), asks_(asks), server_(server) {}
 
   std::unique_ptr<SSL_CTX, deleter> context_;
   bool asks_;
