@@ -282,7 +282,8 @@ def name_server(dns):
                 packet, peer = server.recvfrom(4096)
                 if not packet:
                     return
-                server.sendto(dns.answer(packet), peer)
+                for message in dns.answers(packet, False, peer):
+                    server.sendto(message, peer)
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield address
