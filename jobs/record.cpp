@@ -127,6 +127,7 @@ std::expected<std::string, std::string> print_record(const record& of, std::stri
 
 std::expected<record, std::string> parse_record(std::string_view text, std::string_view store) {
   const auto damaged = std::unexpected<std::string>("it is damaged or cut short");
+  const auto whole = text;
   if (!text.ends_with('\n')) return damaged;
   const auto last = text.substr(0, text.size() - 1).rfind('\n');
   if (last == std::string_view::npos) return damaged;
@@ -146,6 +147,8 @@ std::expected<record, std::string> parse_record(std::string_view text, std::stri
   if (!read_digest(take(text, "secret"), out.advance_secret)) return damaged;
   if (!read_digest(take(text, "policy"), out.policy)) return damaged;
   if (!read_tokens(text, out) || !text.empty()) return damaged;
+  // One text for one state: leading zeros and the like are nothing that we wrote.
+  if (const auto ours = print_record(out, store); !ours || *ours != whole) return damaged;
   return out;
 }
 

@@ -100,7 +100,9 @@ TEST_CASE("A record with a right checksum must make sense as well") {
   wrong("plan setup > agent+mcp", "plan ");
   wrong("plan setup > agent+mcp", "plan -");
   wrong("plan setup > agent+mcp", "plan setup > agent");  // a token of a phase that is not in it
+  wrong("plan setup > agent+mcp", "plan setup >  agent+mcp");
   wrong("step 1", "step 3");
+  wrong("step 1", "step 01");
   wrong("step 1", "step -1");
   wrong("step 1", "step 1x");
   wrong("step 1", "step 99999999999999999999");
@@ -108,6 +110,7 @@ TEST_CASE("A record with a right checksum must make sense as well") {
   wrong("ended locked-down", "ended expired");
   wrong("ended locked-down", "ended ");
   wrong("expires 1800000000", "expires -5");
+  wrong("expires 1800000000", "expires 01800000000");
   wrong("expires 1800000000", "expires 9999999999999");
   wrong("expires 1800000000\n", "");
   wrong("secret " + hex_of(*sha256_of("secret")), "secret 00");
