@@ -191,8 +191,8 @@ write("line", {
     "accept": b"\x00\x05\x02application/problem+json, */*;q=0.1",
 })
 
-# The session target: one octet of flags (1 cuts, 2 other listeners, 4 idle limit, 8 Via; policy in the high four), then
-# acts in the order of `enum class act` in session_fuzz.cpp. NOW: the proxy has no turn behind that act.
+# The session target: one octet of flags (1 cuts, 2 other listeners, 4 idle limit, 8 Via, 16 and 32 the policy, 64 another
+# octet of upstream proxies: session/ways.hpp), then acts in the order of `enum class act` in session_fuzz.cpp. NOW: the proxy has no turn behind that act.
 ACTS = ("connect client_word client_octets client_much client_fin client_reset client_close client_reading origin_word "
         "origin_octets origin_much origin_fin origin_reset origin_close origin_reading answering release_answers load seal "
         "enforce end_job opened_job pass drain stop cut_out_of_time forget_names turn").split()
@@ -202,9 +202,9 @@ SETUP, AGENT, AGENT_TCP, WATCH, TOKEN, HEADER = range(6)
 SECOND, TEN, TWENTY, MINUTE = 3, 5, 6, 7
 
 
-def session(*acts, flags=0):
+def session(*acts, flags=0, ways=None):
     """Each act is a name, or a tuple of it, numbers and octets; "+" in front: at once."""
-    out = bytes([flags])
+    out = bytes([flags]) if ways is None else bytes([flags | 64, ways])
     for act in acts:
         name, *rest = (act,) if isinstance(act, str) else act
         code = ACTS.index(name.removeprefix("+")) | (NOW if name.startswith("+") else 0)
@@ -228,6 +228,67 @@ def reply(which, who=0):
 
 
 AGENT_CLIENT = ("connect", AGENT)
+TLS, REMOTE, TUNNELS, NO_PROXY, BY_NAME, CREDENTIAL, SECOND_HOP, IMPOSTOR = (1 << i for i in range(8))
+TO_HOP, TO_SLY, TO_HOP_2, GET_HOP, GET_ELSEWHERE, LAST_FORWARD, TO_OTHER_PORT, TO_DEAD = range(52, 60)
+OPENED, BAD_GATEWAY, OPENED_ODDLY, OPENED_AND_OK, OPENED_AND_RAW, FORBIDDEN = range(23, 29)
+A_TUNNEL = (AGENT_CLIENT, word(TO_TLS), reply(OPENED), word(HELLO), reply(21), ("client_much", 0, 3), ("origin_much", 0, 3))
+A_FORWARD = (AGENT_CLIENT, word(GET), reply(OK), word(POST), word(REST), ("origin_word", 1, NO_CONTENT), word(GET), reply(OK))
+HOPS = {
+    # The hop's answers are the fuzzer's; these are what an honest one says.
+    **{f"hop_tunnel_{name}": session(*A_TUNNEL, flags=flags, ways=ways) for name, flags, ways in (
+        ("plain", 0, CREDENTIAL), ("remote", 8, REMOTE | CREDENTIAL), ("name", 0, BY_NAME | CREDENTIAL), ("tls", 0, TLS | CREDENTIAL),
+        ("tls_name", 8, TLS | BY_NAME | REMOTE), ("second", 0, SECOND_HOP | CREDENTIAL), ("no_proxy", 0, NO_PROXY),
+        ("no_proxy_remote", 0, NO_PROXY | REMOTE), ("impostor", 0, TLS | IMPOSTOR | CREDENTIAL), ("impostor_name", 0, TLS | IMPOSTOR | BY_NAME))},
+    **{f"hop_forward_{name}": session(*A_FORWARD, flags=flags, ways=ways) for name, flags, ways in (
+        ("plain", 0, CREDENTIAL), ("remote", 8, REMOTE | CREDENTIAL), ("name", 0, BY_NAME), ("tls", 8, TLS | CREDENTIAL),
+        ("tls_remote", 0, TLS | REMOTE | BY_NAME), ("second", 0, SECOND_HOP | CREDENTIAL), ("impostor", 0, TLS | IMPOSTOR))},
+    "hop_http_tunnel": session(AGENT_CLIENT, word(GET), reply(OPENED_AND_OK), word(GET), reply(OK), ways=TUNNELS | CREDENTIAL),
+    "hop_http_tunnel_remote": session(AGENT_CLIENT, word(GET), reply(OPENED), reply(OK), word(GET), reply(OK), ways=TUNNELS | REMOTE),
+    "hop_http_tunnel_tls": session(AGENT_CLIENT, word(CHUNKED), reply(OPENED), word(CHUNK), word(LAST), reply(OK), ways=TUNNELS | TLS | CREDENTIAL),
+    "hop_websocket": session(AGENT_CLIENT, word(WEBSOCKET), reply(OPENED), reply(SWITCH), ("client_octets", 0, b"\x81\x02hi"), reply(2), ("origin_fin", 0), ("client_fin", 0), ways=CREDENTIAL),
+    "hop_raw": session(AGENT_CLIENT, word(TO_RAW), reply(OPENED_AND_RAW), word(44), ("origin_much", 0, 8), ("client_much", 0, 8), ("client_fin", 0), ("origin_fin", 0), ways=CREDENTIAL),
+    "hop_raw_tls": session(AGENT_CLIENT, word(TO_RAW), reply(OPENED_AND_RAW), word(44), ("origin_much", 0, 8), ("client_much", 0, 8), ("client_fin", 0), ("origin_fin", 0), ways=TLS | CREDENTIAL),
+    "hop_zeros": session(AGENT_CLIENT, word(TO_RAW), reply(OPENED), ("client_octets", 0, b"\0"), ("client_octets", 0, b"\0"), ("origin_reset", 0), ways=TLS),
+    "hop_reset_tls": session(AGENT_CLIENT, word(TO_RAW), reply(OPENED), ("client_much", 0, 8), ("client_reset", 0), ways=TLS | REMOTE),
+    "hop_slow_tls": session(AGENT_CLIENT, word(TO_RAW), reply(OPENED), ("origin_reading", 0, 0), ("client_much", 0, 8), ("client_much", 0, 8), ("pass", MINUTE), ("origin_reading", 0, 1), ("client_fin", 0), ways=TLS),
+    "hop_budget": session(AGENT_CLIENT, word(TO_BUDGET), reply(OPENED), ("client_much", 0, 1), ("client_much", 0, 2), ways=CREDENTIAL),
+    "hop_budget_tls": session(AGENT_CLIENT, word(TO_BUDGET), reply(OPENED), ("origin_much", 0, 2), ("origin_much", 0, 4), ways=TLS | REMOTE),
+    "hop_budget_forward": session(AGENT_CLIENT, *(one for _ in range(6) for one in (word(35), reply(OK))), ways=CREDENTIAL | REMOTE),
+    "hop_budget_direct": session(AGENT_CLIENT, word(TO_BUDGET), ("client_much", 0, 2), ways=NO_PROXY | REMOTE),
+    **{f"hop_refused_{i}": session(AGENT_CLIENT, word(TO_RAW), reply(answer), ("connect", AGENT), ("client_word", 1, TO_TLS), ("pass", TWENTY), ways=ways)
+       for i, (answer, ways) in enumerate(((BAD_GATEWAY, CREDENTIAL), (10, CREDENTIAL), (10, 0), (FORBIDDEN, REMOTE), (OPENED_ODDLY, 0), (CONTINUE, 0), (15, REMOTE), (13, TLS), (BAD_GATEWAY, TLS)))},
+    "hop_interim": session(AGENT_CLIENT, word(TO_RAW), *(reply(HINTS) for _ in range(12)), reply(OPENED), ways=0),
+    "hop_interim_opened": session(AGENT_CLIENT, word(TO_RAW), reply(CONTINUE), reply(13), ("origin_octets", 0, b"K\r\n\r\nrest"), word(44), ways=0),
+    "hop_gone": session(AGENT_CLIENT, word(TO_RAW), ("origin_close", 0), ("connect", AGENT), ("client_word", 1, GET), ("origin_reset", 1), ways=0),
+    "hop_challenge_forward": session(AGENT_CLIENT, word(GET), reply(10), word(GET), reply(BAD_GATEWAY), ways=CREDENTIAL),
+    "hop_itself": session(AGENT_CLIENT, word(TO_HOP), ("connect", AGENT), ("client_word", 1, TO_SLY), ("connect", AGENT), ("client_word", 2, GET_HOP), ("connect", AGENT), ("client_word", 3, TO_HOP_2), ways=CREDENTIAL),
+    "hop_itself_name": session(AGENT_CLIENT, word(TO_HOP), ("connect", AGENT), ("client_word", 1, TO_SLY), ("connect", AGENT), ("client_word", 2, GET_HOP), ways=BY_NAME | SECOND_HOP),
+    "hop_itself_remote": session(AGENT_CLIENT, word(TO_HOP), reply(OPENED), ("connect", AGENT), ("client_word", 1, TO_SLY), ("origin_word", 1, OPENED), ways=REMOTE),
+    "hop_itself_unknown": session(("answering", FAILURE), AGENT_CLIENT, word(GET), ("answering", TRUTH), ("connect", AGENT), ("client_word", 1, TO_SLY), ways=BY_NAME),
+    "hop_as_origin": session(AGENT_CLIENT, word(TO_HOP), reply(15), ("connect", AGENT), ("client_word", 1, TO_SLY), ("client_much", 1, 1)),
+    "hop_names": session(AGENT_CLIENT, word(23), reply(OK), word(24), ("origin_word", 1, OK), word(25), word(23), ways=REMOTE | CREDENTIAL),
+    "hop_ntlm": session(AGENT_CLIENT, word(31), reply(11), word(31), reply(OK), word(GET), reply(OK), ways=CREDENTIAL),
+    "hop_pool_closed": session(AGENT_CLIENT, word(GET), reply(OK), ("+origin_close", 0), word(GET), ("origin_word", 1, OK), ways=CREDENTIAL),
+    "hop_retry": session(AGENT_CLIENT, word(GET), reply(OK), ("+client_word", 0, GET), ("turn", 1), ("origin_close", 0), ("origin_word", 1, OK), ways=TLS | CREDENTIAL),
+    "hop_two_origins": session(AGENT_CLIENT, word(GET), reply(OK), word(26), ("origin_word", 1, OK), word(GET), reply(OK), word(26), ("origin_word", 1, OK), ways=CREDENTIAL),
+    "hop_reload_cut": session(AGENT_CLIENT, word(TO_TLS), reply(OPENED), word(HELLO), ("load", 1), ("client_much", 0, 3), flags=1, ways=0),
+    "hop_reload_cut_answer": session(AGENT_CLIENT, word(TO_TLS), ("load", 1), reply(OPENED), word(HELLO), flags=1, ways=TLS),
+    "hop_reload_cut_forward": session(AGENT_CLIENT, word(POST), ("load", 1), word(REST), flags=1, ways=TLS | CREDENTIAL),
+    "hop_seal": session(("connect", SETUP), word(OF_SETUP), "+seal", ("enforce", 0), reply(OK), word(OF_SETUP), ways=CREDENTIAL),
+    "hop_seal_answer": session(AGENT_CLIENT, word(TO_RAW), "seal", "seal", ("enforce", 0), reply(OPENED), word(44), ways=TLS),
+    "hop_seal_tunnel": session(AGENT_CLIENT, word(TO_RAW), reply(OPENED), ("client_much", 0, 2), "seal", "seal", ("enforce", 0), ("client_much", 0, 2), ways=TLS),
+    "hop_stop": session(AGENT_CLIENT, word(TO_RAW), reply(OPENED), ("connect", AGENT), ("client_word", 1, GET), ("connect", AGENT), ("client_word", 2, TO_TLS), "stop", ("pass", 0), ("pass", 0), ways=TLS),
+    "hop_drain": session(AGENT_CLIENT, word(TO_RAW), ("connect", AGENT), ("client_word", 1, GET), "drain", reply(OPENED), ("origin_word", 1, OK), ways=CREDENTIAL),
+    "hop_slow": session(AGENT_CLIENT, word(TO_RAW), ("pass", TEN), reply(13), ("pass", TEN), ways=0),
+    "hop_slow_shake": session(AGENT_CLIENT, ("origin_reading", 0, 0), word(TO_RAW), ("client_close", 0), ("pass", TWENTY), ways=TLS),
+    "hop_audit": session(("connect", WATCH), word(GET_ELSEWHERE), reply(OK), ("connect", WATCH), ("client_word", 1, TO_OTHER_PORT), ("origin_word", 1, OPENED), flags=2, ways=REMOTE | CREDENTIAL),
+    "hop_audit_denied": session(("connect", WATCH), word(DENIED), reply(OK), word(TO_NO), ("origin_word", 1, OPENED), word(TO_METADATA), flags=2, ways=REMOTE | TUNNELS),
+    "hop_token": session(("connect", TOKEN), word(36), reply(OPENED), word(HELLO), ("connect", TOKEN), ("client_word", 1, 37), ("origin_word", 1, OK), flags=2, ways=CREDENTIAL),
+    **{f"hop_dns_{i}": session(("answering", i), AGENT_CLIENT, word(GET), reply(OK), ("pass", SECOND), ("pass", TEN), word(TO_TLS), reply(OPENED), ways=ways)
+       for i, ways in ((FAILURE, BY_NAME | REMOTE), (LATER, BY_NAME), (LIE, CREDENTIAL), (METADATA, BY_NAME), (MIXED, 0), (ALIAS, CREDENTIAL), (MANY, BY_NAME))},
+    "hop_last_forward": session(AGENT_CLIENT, word(LAST_FORWARD), word(34), reply(NO_CONTENT), ways=CREDENTIAL),
+    "hop_dead": session(AGENT_CLIENT, word(TO_DEAD), reply(BAD_GATEWAY), ("connect", AGENT), ("client_word", 1, 29), ("origin_word", 1, BAD_GATEWAY), ways=0),
+}
 write("session", {
     "get": session(AGENT_CLIENT, word(GET), reply(OK), word(GET), reply(OK), flags=8),
     "get_tcp": session(("connect", AGENT_TCP), word(GET), reply(OK_CHUNKED), reply(A_CHUNK), reply(LAST_CHUNK), ("client_fin", 0)),
@@ -302,5 +363,6 @@ write("session", {
     "token_job_ends": session(("connect", TOKEN), word(37), reply(OK), "opened_job", word(37), flags=2),
     "token_missing": session(("connect", TOKEN), word(GET), word(36), flags=2),
     "header": session(("connect", HEADER), word(39), word(GET), reply(OK), ("connect", HEADER), ("client_word", 1, GET), ("connect", HEADER), ("pass", TEN), flags=2),
+    **HOPS,
     "cut_at_time": session(AGENT_CLIENT, word(TO_RAW), "cut_out_of_time"),
 })

@@ -84,6 +84,11 @@ std::string harmless(std::string_view octets) {
   return out;
 }
 
+// Nor may anybody know a credential by luck.
+std::string_view unknowing(std::string_view octets) {
+  return holds_a_credential(octets) ? std::string_view() : octets;
+}
+
 void perform(act what, world& w, reader& in) {
   const auto who = [&in] { return in.octet(); };
   switch (what) {
@@ -95,7 +100,7 @@ void perform(act what, world& w, reader& in) {
     }
     case act::client_octets: {
       const auto from = who();
-      return w.say(side::client, from, in.octets(in.octet()));
+      return w.say(side::client, from, unknowing(in.octets(in.octet())));
     }
     case act::client_much: {
       const auto from = who();
@@ -117,7 +122,7 @@ void perform(act what, world& w, reader& in) {
     }
     case act::origin_octets: {
       const auto from = who();
-      return w.say(side::origin, from, harmless(in.octets(in.octet())));
+      return w.say(side::origin, from, harmless(unknowing(in.octets(in.octet()))));
     }
     case act::origin_much: {
       const auto from = who();
@@ -172,11 +177,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   name_server::get();
   reader in(data, size);
   const auto flags = in.octet();
+  const auto ways = (flags & 0x40) != 0 ? exeat::fuzz::ways::of(in.octet()) : exeat::fuzz::ways{};
   world w({.cuts = (flags & 1) != 0,
            .others = (flags & 2) != 0,
            .idle = (flags & 4) != 0,
            .via = (flags & 8) != 0,
-           .policy = flags >> 4});
+           .policy = flags >> 4 & 3,
+           .ways = ways});
   for (unsigned i = 0; i < most_acts && !in.done(); ++i) {
     const auto code = in.octet();
     const auto what = static_cast<act>((code & ~at_once) % static_cast<unsigned>(act::count));

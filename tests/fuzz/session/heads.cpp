@@ -24,11 +24,18 @@ std::string lower(std::string_view text) {
 
 // One request's head as far as the framing of what follows needs it.
 struct head {
+  unsigned credentials = 0;
   bool chunked = false, upgrade = false;
   std::uint64_t length = 0;
 };
 
-std::string_view read_head(std::string_view text, origin at, head& out) {
+// How the requests must look besides.
+struct form {
+  std::string_view authority;  ///< of absolute form; empty: origin form
+  std::string_view authorization;
+};
+
+std::string_view read_head(std::string_view text, origin at, const form& form, head& out) {
   const auto& facts = origins[index(at)];
   unsigned hosts = 0;
   bool has_length = false;
@@ -44,9 +51,16 @@ std::string_view read_head(std::string_view text, origin at, head& out) {
       const auto space = line.find(' ');
       const auto last = line.rfind(' ');
       if (space == std::string_view::npos || last <= space + 1) return "no request line";
-      const auto target = line.substr(space + 1, last - space - 1);
+      auto target = line.substr(space + 1, last - space - 1);
       if (!is_token(line.substr(0, space))) return "the method is no token";
       if (line.substr(last + 1) != "HTTP/1.1") return "not HTTP/1.1";
+      if (!form.authority.empty()) {
+        const auto before = "http://" + std::string(form.authority);
+        if (!target.starts_with(before)) return "not in absolute form, or another authority";
+        target.remove_prefix(before.size());
+        if (target.empty() && !line.starts_with("OPTIONS ")) return "no path";
+        if (target.empty()) target = "*";
+      }
       if (target[0] != '/' && !(target == "*" && line.starts_with("OPTIONS "))) return "not in origin form";
       if (std::ranges::any_of(target, [](char c) { return c <= ' ' || c > '~' || c == '#'; }))
         return "the target holds what it must not";
@@ -76,6 +90,8 @@ std::string_view read_head(std::string_view text, origin at, head& out) {
     } else if (name == "upgrade") {
       if (value != "websocket") return "an Upgrade that is not ours";
       out.upgrade = true;
+    } else if (!form.authorization.empty() && line == form.authorization) {
+      ++out.credentials;
     } else if (name.starts_with("proxy-") || name.starts_with("exeat-") || name == "keep-alive" ||
                name == "te" || name == "http2-settings") {
       return "a field that ends at a proxy";
@@ -83,6 +99,7 @@ std::string_view read_head(std::string_view text, origin at, head& out) {
   }
   if (hosts != 1) return "not one Host";
   if (out.chunked && has_length) return "Content-Length beside Transfer-Encoding";
+  if (out.credentials != (form.authorization.empty() ? 0U : 1U)) return "not one credential";
   return {};
 }
 
@@ -113,14 +130,13 @@ bool skip_chunks(std::string_view& text, bool& whole) {
   return true;
 }
 
-}  // namespace
-
-std::string_view fault_in_requests(std::string_view octets, origin at) {
+std::string_view fault_in(std::string_view octets, origin at, const form& form) {
   while (!octets.empty()) {
     const auto end = octets.find("\r\n\r\n");
     if (end == std::string_view::npos) return {};
     head request;
-    if (const auto fault = read_head(octets.substr(0, end + 2), at, request); !fault.empty()) return fault;
+    if (const auto fault = read_head(octets.substr(0, end + 2), at, form, request); !fault.empty())
+      return fault;
     octets.remove_prefix(end + 4);
     if (request.upgrade) return {};
     if (request.chunked) {
@@ -133,6 +149,26 @@ std::string_view fault_in_requests(std::string_view octets, origin at) {
     }
   }
   return {};
+}
+
+}  // namespace
+
+std::string_view fault_in_requests(std::string_view octets, origin at) {
+  return fault_in(octets, at, {});
+}
+
+std::string_view fault_in_forwarded(std::string_view octets, origin at, std::string_view authority,
+                                    std::string_view authorization) {
+  if (authorization.ends_with("\r\n")) authorization.remove_suffix(2);
+  return fault_in(octets, at, {authority, authorization});
+}
+
+std::string_view host_of(std::string_view octets) noexcept {
+  static constexpr std::string_view field = "\r\nHost: ";
+  const auto at = octets.find(field);
+  if (at == std::string_view::npos) return {};
+  const auto host = octets.substr(at + field.size());
+  return host.substr(0, host.find("\r\n"));
 }
 
 }  // namespace exeat::fuzz

@@ -32,14 +32,6 @@ std::string line_of(const proxy::event& e) {
   return out.append(" ").append(e.error);
 }
 
-std::optional<origin> peer_of(int fd) {
-  sockaddr_storage peer{};
-  socklen_t size = sizeof peer;
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return std::nullopt;
-  const auto address = proxy::address_from(reinterpret_cast<const sockaddr*>(&peer));
-  return address ? stage::get().at(*address, proxy::port_from(peer)) : std::nullopt;
-}
-
 // The world names its sockets in the abstract namespace, the listener's phase last.
 bool belongs_to(int fd, phase p) {
   sockaddr_un own{};
@@ -62,7 +54,8 @@ bool judge::allowed_now(origin o) const noexcept {
 }
 
 bool judge::ever_allowed(origin o) const noexcept {
-  if (!only_named_) return o != origin::no;
+  // An audit sends on, by its name, what it would deny.
+  if (!only_named_) return o != origin::no || ways_.delegates(o);
   for (std::size_t i = 0; i < policy_count; ++i) {
     if (seen_[i] && (allows(i, phase::setup, o) || allows(i, phase::agent, o))) return true;
   }
@@ -72,40 +65,89 @@ bool judge::ever_allowed(origin o) const noexcept {
 void judge::asked(std::string_view name) {
   const auto text = lower(name);
   const auto o = origin_of(text);
+  if (o && ways_.by_name && ways_.is_hop(*o)) return;
+  EXPECT(!ways_.any || !ways_.delegates(o));
   if (!only_named_) return;  // an audit looks up what it would deny
   EXPECT(o && ever_allowed(*o));
-  if (*o == origin::many) {
-    names_of_many_.insert(text);
-    EXPECT(names_of_many_.size() <= name_limit);
-  }
+  if (*o == origin::many) use_name(text);
 }
 
-void judge::connecting(const sockaddr& to) {
+void judge::use_name(std::string_view name) {
+  names_of_many_.insert(std::string(name));
+  EXPECT(names_of_many_.size() <= name_limit);
+}
+
+void judge::connecting(int, const sockaddr& to) {
+  flush_mark();
   const auto address = proxy::address_from(&to);
   EXPECT(address);
   sockaddr_storage whole{};
   std::memcpy(&whole, &to, sizeof(sockaddr_in));
   const auto o = stage::get().at(*address, proxy::port_from(whole));
-  EXPECT(o && *o != origin::no && ever_allowed(*o));
+  EXPECT(o);
+  if (ways_.is_hop(*o)) return;
+  EXPECT(*o != origin::no && ever_allowed(*o) && !ways_.toward(*o));
 }
 
 void judge::sending(int fd) {
-  peer_ = peer_of(fd);
+  flush_mark();
+  peer_ = streams_.find(fd);
   peer_is_over_ =
-      !peer_ && only_named_ &&
+      peer_.kind == streams::kind::client && only_named_ &&
       ((over_ > 0 && belongs_to(fd, phase::setup)) || (over_ > 1 && belongs_to(fd, phase::agent)));
 }
 
-void judge::sent(const char* data, std::size_t octets) {
-  if (peer_) {
-    EXPECT(ever_allowed(*peer_));
-    up_[index(*peer_)] += octets;
-    if (!only_named_) return;
-    if (*peer_ == origin::budget) EXPECT(up_[index(*peer_)] <= up_limit);
-    EXPECT(step_of(*peer_) >= over_);
-    if (cuts_) EXPECT(allowed_now(*peer_));
+void judge::count_up(std::optional<origin> to, std::size_t octets) {
+  if (!to) {
+    EXPECT(!only_named_);
+    up_elsewhere_ += octets;
     return;
   }
+  EXPECT(ever_allowed(*to));
+  auto& up = up_[index(behind(*to))];
+  up += octets;
+  if (!only_named_) return;
+  if (*to == origin::budget) EXPECT(up <= up_limit);
+  EXPECT(step_of(*to) >= over_);
+  if (cuts_) EXPECT(allowed_now(*to));
+}
+
+void judge::sent_to_hop(hop_stream& stream, const char* data, std::size_t octets) {
+  const bool first = !stream.past_head;
+  const auto of_origin = stream.take(data, octets, ways_, via_);
+  if (!stream.past_head) return;
+  if (first) {
+    const auto read = read_hop_head(stream.head, ways_, stream.hop, via_);
+    if (only_named_) EXPECT(stream.to && *stream.to != origin::no && ever_allowed(*stream.to));
+    if (only_named_) EXPECT(read->port_fits);
+    if (only_named_ && *stream.to == origin::many && ways_.delegates(stream.to))
+      use_name(lower(stream.host->substr(0, stream.host->find(':'))));
+  }
+  if (of_origin != 0) count_up(stream.to, of_origin);
+}
+
+void judge::flush_mark() {
+  if (auto* stream = std::exchange(mark_, nullptr)) sent_to_hop(*stream, "", 1);
+}
+
+void judge::sent(const char* data, std::size_t octets) {
+  switch (peer_.kind) {
+    case streams::kind::origin:
+      EXPECT(!ways_.toward(*peer_.at));
+      EXPECT(data == nullptr || !holds_a_credential({data, octets}));
+      return count_up(peer_.at, octets);
+    case streams::kind::hop:
+      if (peer_.stream->of_tls && octets == 1 && data != nullptr && *data == '\0') {
+        mark_ = peer_.stream;
+        return;
+      }
+      return sent_to_hop(*peer_.stream, data, octets);
+    case streams::kind::ciphertext:
+      return;
+    case streams::kind::client:
+      break;
+  }
+  EXPECT(data == nullptr || !holds_a_credential({data, octets}));
   if (!peer_is_over_) return;
   // Refusals still go out; nothing that came from an origin does.
   static const std::string run(64, filler);
@@ -113,7 +155,22 @@ void judge::sent(const char* data, std::size_t octets) {
   EXPECT(std::string_view(data, octets).find(run) == std::string_view::npos);
 }
 
+// What a line says of the way, where something was let through.
+void judge::check_way(const proxy::event& e, std::optional<origin> o) const {
+  if (!e.address && e.upstream.empty()) {
+    EXPECT(e.status == 204 && e.bytes_up == 0);  // answered here (Max-Forwards: 0)
+    return;
+  }
+  const auto hop = ways_.toward(o);
+  EXPECT(e.upstream == (hop ? ways_.text(*hop) : std::string()));
+  EXPECT(e.delegated == (hop && ways_.delegates(o)));
+  EXPECT(e.address.has_value() != e.delegated);
+  EXPECT(!ways_.forbids(o));
+  if (o && e.address && only_named_) EXPECT(stage::get().at(*e.address, e.port) == behind(*o));
+}
+
 void judge::push(unsigned, const proxy::event& e) noexcept {
+  flush_mark();
   if (talks) std::fprintf(stderr, "%s\n", line_of(e).c_str());
   EXPECT(!e.id.view().empty());
   auto& one = told_[std::string(e.id.view())];
@@ -134,8 +191,11 @@ void judge::push(unsigned, const proxy::event& e) noexcept {
       e.verdict == proxy::outcome::error)
     ++counted_[static_cast<std::size_t>(e.verdict)][static_cast<std::size_t>(e.reason)];
 
+  for (const auto text : {e.method, e.host, e.error, e.hint, e.upstream, e.rule, e.sni})
+    EXPECT(!holds_a_credential(text));
   const auto o = origin_of(lower(e.host));
   if (e.verdict == proxy::outcome::allow) {
+    check_way(e, o);
     EXPECT(o && *o != origin::no);
     if (e.phase == phase_names[0]) EXPECT(*o == origin::set);
     if (e.phase == phase_names[1]) EXPECT(*o != origin::set && ever_allowed(*o));
@@ -148,6 +208,7 @@ void judge::client_got(std::string_view octets) const {
   const bool begins = octets.substr(0, start.size()) == start.substr(0, octets.size());
   if (!begins) std::fprintf(stderr, "a client got: %.*s\n", static_cast<int>(octets.size()), octets.data());
   EXPECT(begins);
+  EXPECT(!holds_a_credential(octets));
   // Each decision that a client was told of stands in the log.
   static constexpr std::string_view field = "\r\nExeat-Decision: ";
   for (auto at = octets.find(field); at != std::string_view::npos; at = octets.find(field, at + 1)) {
@@ -158,7 +219,27 @@ void judge::client_got(std::string_view octets) const {
   }
 }
 
+void judge::hop_got(origin hop, std::string_view octets) const {
+  if (octets.empty()) return;
+  EXPECT(!ways_.tls || hop != origin::hop || !ways_.impostor);
+  const auto head = read_hop_head(octets, ways_, hop, via_);
+  if (!head) return;
+  if (head->size != 0) {
+    if (head->to) origin_got(*head->to, octets.substr(head->size));
+    return;
+  }
+  if (!head->to) return;
+  auto authority = head->host;
+  if (!ways_.delegates(head->to))
+    authority =
+        core::to_string(core::destination{stage::get().address(*head->to), origins[index(*head->to)].port});
+  const auto fault = fault_in_forwarded(octets, *head->to, authority, ways_.authorization(hop));
+  if (!fault.empty()) std::fprintf(stderr, "%.*s\n", static_cast<int>(fault.size()), fault.data());
+  EXPECT(fault.empty());
+}
+
 void judge::origin_got(origin at, std::string_view octets) const {
+  EXPECT(!holds_a_credential(octets));
   if (octets.empty() || origins[index(at)].any_octets) return;
   if (octets[0] == 0x16) {
     wire::client_hello_parser parser;
@@ -177,8 +258,10 @@ void judge::origin_got(origin at, std::string_view octets) const {
 }
 
 void judge::conclude(const metrics::worker_counters& counters,
-                     const std::vector<std::shared_ptr<proxy::job_counts>>& counts) const {
+                     const std::vector<std::shared_ptr<proxy::job_counts>>& counts) {
+  flush_mark();
   std::array<std::uint64_t, origin_count> up{};
+  std::uint64_t up_elsewhere = 0;
   std::uint64_t all_up = 0;
   std::uint64_t all_down = 0;
   std::uint64_t down_of_budget = 0;
@@ -193,10 +276,11 @@ void judge::conclude(const metrics::worker_counters& counters,
     all_down += one.down;
     const auto o = origin_of(one.host);
     if (!o) {
-      EXPECT(one.up == 0 && one.down == 0);
+      EXPECT((ways_.any && !only_named_) || (one.up == 0 && one.down == 0));
+      up_elsewhere += one.up;
       continue;
     }
-    up[index(*o)] += one.up;
+    up[index(behind(*o))] += one.up;
     if (*o == origin::budget) {
       down_of_budget += one.down;
       requests_of_budget += let_through ? 1 : 0;
@@ -207,7 +291,7 @@ void judge::conclude(const metrics::worker_counters& counters,
       std::fprintf(stderr, "%s got %llu octets, its lines say %llu\n", std::string(origins[i].host).c_str(),
                    static_cast<unsigned long long>(up_[i]), static_cast<unsigned long long>(up[i]));
   }
-  EXPECT(up == up_);
+  EXPECT(up == up_ && up_elsewhere == up_elsewhere_);
   if (only_named_) EXPECT(down_of_budget <= down_limit && requests_of_budget <= request_limit);
 
   std::uint64_t counted_up = 0;

@@ -14,6 +14,8 @@
 #include "proxy/job_table.hpp"
 #include "tests/fuzz/session/kernel.hpp"
 #include "tests/fuzz/session/stage.hpp"
+#include "tests/fuzz/session/streams.hpp"
+#include "tests/fuzz/session/ways.hpp"
 
 namespace exeat::fuzz {
 
@@ -29,7 +31,8 @@ class judge final : public proxy::event_sink, public kernel_watch {
  public:
   /// `only_named`: no listener is there by which a phase in audit, or another job, could reach the same
   /// origins; then seals and reloads are checked to the octet. `cuts`: `on_tighten: cut`.
-  judge(bool only_named, bool cuts) noexcept : only_named_(only_named), cuts_(cuts) {}
+  judge(bool only_named, bool cuts, bool via, const ways& ways) noexcept
+      : only_named_(only_named), cuts_(cuts), via_(via), ways_(ways), streams_(ways) {}
 
   // What the world does to the proxy.
 
@@ -43,17 +46,22 @@ class judge final : public proxy::event_sink, public kernel_watch {
   /// What a client got, or an origin, from the first octet on, as far as it was kept.
   void client_got(std::string_view octets) const;
   void origin_got(origin at, std::string_view octets) const;
+  /// The same of an upstream proxy, in the clear.
+  void hop_got(origin hop, std::string_view octets) const;
 
   // What the proxy does.
 
   void push(unsigned worker, const proxy::event& event) noexcept override;
-  void connecting(const sockaddr& to) override;
+  void connecting(int fd, const sockaddr& to) override;
   void sending(int fd) override;
   void sent(const char* data, std::size_t octets) override;
+  void receiving(int fd) override { streams_.received_from(fd); }
+  void paired(int session) override { streams_.paired(session); }
+  void marking() override { mark_ = nullptr; }
 
   /// When all is over: lines, counters and octets tell one story.
   void conclude(const metrics::worker_counters& counters,
-                const std::vector<std::shared_ptr<proxy::job_counts>>& counts) const;
+                const std::vector<std::shared_ptr<proxy::job_counts>>& counts);
 
  private:
   struct told {
@@ -66,17 +74,30 @@ class judge final : public proxy::event_sink, public kernel_watch {
   };
   bool ever_allowed(origin o) const noexcept;
   bool allowed_now(origin o) const noexcept;
+  /// Octets of a client's, on their way to an origin; none: one that is not known here, by a name.
+  void count_up(std::optional<origin> to, std::size_t octets);
+  void sent_to_hop(hop_stream& stream, const char* data, std::size_t octets);
+  void flush_mark();
+  /// One of many.test's, which is looked up or sent on.
+  void use_name(std::string_view name);
+  void check_way(const proxy::event& e, std::optional<origin> o) const;
 
   bool only_named_;
   bool cuts_;
+  bool via_;
+  ways ways_;
+  streams streams_;
   std::size_t policy_ = 0;
   std::array<bool, policy_count> seen_{};
-  std::optional<origin> peer_;  ///< of the socket that is being written to
-  bool peer_is_over_ = false;   ///< it is a client's, of a phase that is over
+  streams::found peer_;  ///< of the socket that is being written to
+  /// Was sent a single zero octet: its own, or the one that TLS puts there when it ends abruptly.
+  hop_stream* mark_ = nullptr;
+  bool peer_is_over_ = false;  ///< it is a client's, of a phase that is over
   jobs::step over_ = 0;
   std::map<std::string, told, std::less<>> told_;
   std::array<std::array<std::uint64_t, core::reason_count>, metrics::verdict_count> counted_{};
   std::array<std::uint64_t, origin_count> up_{};
+  std::uint64_t up_elsewhere_ = 0;
   std::set<std::string, std::less<>> names_of_many_;
 };
 

@@ -52,7 +52,7 @@ int __wrap_timerfd_create(int, int) {
 
 int __real_connect(int, const sockaddr*, socklen_t);
 int __wrap_connect(int fd, const sockaddr* to, socklen_t size) {
-  if (watching != nullptr) watching->connecting(*to);
+  if (watching != nullptr) watching->connecting(fd, *to);
   return __real_connect(fd, to, size);
 }
 
@@ -77,6 +77,25 @@ ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags) {
     left -= size;
   }
   return n;
+}
+
+ssize_t __real_recv(int, void*, std::size_t, int);
+ssize_t __wrap_recv(int fd, void* into, std::size_t size, int flags) {
+  if (watching != nullptr) watching->receiving(fd);
+  return __real_recv(fd, into, size, flags);
+}
+
+int __real_socketpair(int, int, int, int*);
+int __wrap_socketpair(int domain, int type, int protocol, int* pair) {
+  const int result = __real_socketpair(domain, type, protocol, pair);
+  if (result == 0 && watching != nullptr) watching->paired(pair[1]);
+  return result;
+}
+
+int __real_bind(int, const sockaddr*, socklen_t);
+int __wrap_bind(int fd, const sockaddr* to, socklen_t size) {
+  if (watching != nullptr && size == sizeof(sa_family_t)) watching->marking();
+  return __real_bind(fd, to, size);
 }
 
 ssize_t __real_splice(int, off64_t*, int, off64_t*, std::size_t, unsigned);

@@ -17,11 +17,17 @@ std::chrono::milliseconds time_now() noexcept;
 /// Told of what the proxy does between `watch(&...)` and `watch(nullptr)`.
 class kernel_watch {
  public:
-  virtual void connecting(const sockaddr& to) = 0;
+  virtual void connecting(int fd, const sockaddr& to) = 0;
   /// Before and after each try to send; the peer may be gone after it. `octets` lie at `data`, or nowhere
   /// that can be seen (null: spliced).
   virtual void sending(int fd) = 0;
   virtual void sent(const char* data, std::size_t octets) = 0;
+  virtual void receiving(int fd) = 0;
+  /// A new pair of sockets: TLS has been made with whom it received from last, and `session` is where its
+  /// octets in the clear go to and come from.
+  virtual void paired(int session) = 0;
+  /// A name is given to an end of such a pair: it is about to end abruptly.
+  virtual void marking() = 0;
 
  protected:
   ~kernel_watch() = default;

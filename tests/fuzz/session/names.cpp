@@ -110,6 +110,12 @@ std::string name_server::reply_to(std::string_view octets, answering how, bool t
   const auto q = read(octets);
   EXPECT(q);  // c-ares writes them
   asked(q->name);
+  // Whoever answers for an upstream proxy's name says where everything goes; that is the operator's word.
+  const auto who = origin_of(q->name);
+  const bool of_hop = who == origin::hop || who == origin::hop_2;
+  if (of_hop && (how == answering::lie || how == answering::metadata || how == answering::mixed ||
+                 how == answering::other_name))
+    how = answering::truth;
   switch (how) {
     case answering::silence:
       return {};

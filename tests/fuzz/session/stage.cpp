@@ -52,7 +52,10 @@ constexpr std::string_view rules_of_agent =
     "      - {host: '*.many.test', ports: [18080], max_names: 2}\n"
     "      - {host: meth.test, ports: [18080], methods: [GET], paths: [/ok/**]}\n"
     "      - {host: dead.test, ports: [18080], tls: any}\n"
-    "      - {host: hole.test, ports: [18080], tls: any}\n";
+    "      - {host: hole.test, ports: [18080], tls: any}\n"
+    "      - {host: hop.test, ports: [13128], tls: any}\n"
+    "      - {host: hop2.test, ports: [13128], tls: any}\n"
+    "      - {host: sly.test, ports: [13128], tls: any}\n";
 constexpr std::string_view web =
     "      - {host: web.test, ports: [18080]}\n      - {host: tls.test, ports: [18443]}\n";
 constexpr std::string_view budget =
@@ -72,7 +75,10 @@ std::string policy_text(const std::string& setup, const std::string& agent, cons
 
 std::optional<origin> origin_of(std::string_view host) noexcept {
   for (const auto& one : origins) {
-    if (one.host == host || (one.host.starts_with('.') && host.ends_with(one.host))) return one.which;
+    if (one.host == host) return one.which;
+    if (one.host.starts_with('.') && host.ends_with(one.host) &&
+        !host.substr(0, host.size() - one.host.size()).contains('.'))
+      return one.which;
   }
   return std::nullopt;
 }
@@ -108,8 +114,8 @@ stage::stage() {
   std::string addresses;
   for (const auto& one : origins) {
     const auto i = index(one.which);
-    addresses_[i] = address_of(folder, i);
-    if (i != 0 && one.which != origin::dead) {
+    addresses_[i] = address_of(folder, index(behind(one.which)));
+    if (i != 0 && one.which != origin::dead && one.which != origin::sly) {
       listeners_[i] = listen_on(addresses_[i], one.port, one.which == origin::hole ? 0 : 64);
       EXPECT(listeners_[i] >= 0);
     }

@@ -14,8 +14,24 @@
 namespace exeat::fuzz {
 
 /// One origin has one address, one port, and one host name that leads to it.
-enum class origin : std::uint8_t { web, tls, raw, set, no, budget, many, method, dead, hole };
-inline constexpr std::size_t origin_count = 10;
+/// The last three are origins as any others, unless they are upstream proxies (ways.hpp): `sly` has the
+/// address of `hop`, under a name of its own.
+enum class origin : std::uint8_t {
+  web,
+  tls,
+  raw,
+  set,
+  no,
+  budget,
+  many,
+  method,
+  dead,
+  hole,
+  hop,
+  hop_2,
+  sly
+};
+inline constexpr std::size_t origin_count = 13;
 struct origin_facts {
   origin which;
   std::string_view host;  ///< of `many`: what its names end in
@@ -33,9 +49,16 @@ inline constexpr std::array<origin_facts, origin_count> origins{{
     {origin::method, "meth.test", 18080, false},
     {origin::dead, "dead.test", 18080, false},
     {origin::hole, "hole.test", 18080, false},
+    {origin::hop, "hop.test", 13128, true},
+    {origin::hop_2, "hop2.test", 13128, true},
+    {origin::sly, "sly.test", 13128, true},
 }};
 constexpr std::size_t index(origin o) noexcept {
   return static_cast<std::size_t>(o);
+}
+/// Who is there, whatever it is called.
+constexpr origin behind(origin o) noexcept {
+  return o == origin::sly ? origin::hop : o;
 }
 /// By a name as it was asked for, or stands in an event.
 std::optional<origin> origin_of(std::string_view host) noexcept;

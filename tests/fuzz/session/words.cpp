@@ -101,6 +101,14 @@ const std::vector<std::string>& words_of_clients() {
       /* 49 */ "GET /-/probe HTTP/1.1\r\nHost: x\r\n\r\n",
       /* 50 */ connect("web.test:18080"),
       /* 51 */ connect("127.77.0.1:18080"),
+      /* 52 */ connect("hop.test:13128"),
+      /* 53 */ connect("sly.test:13128"),
+      /* 54 */ connect("hop2.test:13128"),
+      /* 55 */ request("GET", "hop.test:13128", "/"),
+      /* 56 */ request("GET", "elsewhere.test:18080", "/"),
+      /* 57 */ request("GET", "web.test:18080", "/", "Max-Forwards: 0\r\n"),
+      /* 58 */ connect("web.test:9999"),
+      /* 59 */ connect("dead.test:18080"),
   };
   return words;
 }
@@ -134,6 +142,12 @@ const std::vector<std::string>& words_of_origins() {
       "X-Hop\r\nX-Hop: 1\r\n\r\n",
       /* 21 */ "\x16\x03\x03\x00\x04",
       /* 22 */ std::string(3, filler),
+      /* 23 */ "HTTP/1.1 200 Connection established\r\n\r\n",
+      /* 24 */ "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad",
+      /* 25 */ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n",
+      /* 26 */ "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+      /* 27 */ "HTTP/1.1 200 x\r\n\r\nSSH-2.0-y\r\n",
+      /* 28 */ "HTTP/1.1 403 Forbidden\r\nProxy-Connection: close\r\nContent-Length: 0\r\n\r\n",
   };
   return words;
 }

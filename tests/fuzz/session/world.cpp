@@ -62,7 +62,9 @@ config::settings settings_of(const world_options& options) {
 }  // namespace
 
 world::world(const world_options& options)
-    : options_(options), descriptors_(open_descriptors()), judge_(!options.others, options.cuts) {
+    : options_(options),
+      descriptors_(open_descriptors()),
+      judge_(!options.others, options.cuts, options.via, options.ways) {
   name_server::get().reset();
   set_time(milliseconds(1'000'000));
   job_ = std::make_shared<jobs::job>("", jobs::plan{{{"setup"}, {"agent", "watch"}}});
@@ -82,6 +84,7 @@ world::world(const world_options& options)
   process_.memory = memory_.get();
   process_.requests = requests_.get();
   process_.probe_path = "/-/probe";
+  process_.hops = hops_of(options.ways);
   process_.id_seed = 1;
   policy_ = options.policy % policy_count;
   judge_.policy_in_force(policy_);
@@ -186,10 +189,15 @@ void world::connect(unsigned which) {
   clients_.push_back({.fd = fd});
 }
 
+ssize_t world::send(end& to, std::string_view octets) noexcept {
+  if (to.tls) return to.tls->send(octets.data(), octets.size());
+  return ::send(to.fd, octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void world::say(side whose, unsigned who, std::string_view octets) {
   auto* one = pick(whose, who);
   if (one == nullptr || one->fd < 0 || one->owed != 0) return;
-  (void)::send(one->fd, octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  (void)send(*one, octets);
 }
 
 void world::say_much(side whose, unsigned who, unsigned kibibytes) {
@@ -198,15 +206,21 @@ void world::say_much(side whose, unsigned who, unsigned kibibytes) {
 }
 
 void world::half_close(side whose, unsigned who) {
-  if (auto* one = pick(whose, who); one != nullptr && one->fd >= 0) ::shutdown(one->fd, SHUT_WR);
+  auto* one = pick(whose, who);
+  if (one == nullptr || one->fd < 0) return;
+  if (one->tls && one->tls->is_open()) return one->tls->end();
+  ::shutdown(one->fd, SHUT_WR);
 }
 
 void world::let_go(side whose, end& which, bool abruptly) {
   if (which.fd < 0) return;
+  which.tls.reset();
   const int fd = std::exchange(which.fd, -1);
   abruptly ? abort(fd) : static_cast<void>(::close(fd));
   if (whose == side::client)
     judge_.client_got(which.got);
+  else if (options_.ways.is_hop(which.of))
+    judge_.hop_got(which.of, which.got);
   else
     judge_.origin_got(which.of, which.got);
   which.got.clear();
@@ -325,6 +339,8 @@ bool world::accept() {
         continue;
       }
       origins_.push_back({.fd = fd, .of = one.which});
+      if (options_.ways.tls && one.which == origin::hop)
+        origins_.back().tls = tls_end::server(fd, options_.ways.impostor);
     }
   }
   return any;
@@ -337,15 +353,17 @@ bool world::move(side whose) {
   bool any = false;
   static std::array<char, 65536> buffer;
   for (auto& one : whose == side::client ? clients_ : origins_) {
+    if (one.fd >= 0 && one.tls) any |= one.tls->shake();
     while (one.fd >= 0 && one.owed != 0) {
-      const auto n =
-          ::send(one.fd, much.data(), std::min(much.size(), one.owed), MSG_NOSIGNAL | MSG_DONTWAIT);
+      errno = 0;
+      const auto n = send(one, {much.data(), std::min(much.size(), one.owed)});
       if (n < 0 && errno == EAGAIN) break;
       any = true;
       one.owed = n < 0 ? 0 : one.owed - static_cast<std::size_t>(n);
     }
     while (one.fd >= 0 && one.reads) {
-      const auto n = ::recv(one.fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+      const auto n = one.tls ? one.tls->recv(buffer.data(), buffer.size())
+                             : ::recv(one.fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
       if (n <= 0) break;
       any = true;
       const auto room = most_kept - std::min(most_kept, one.got.size());
@@ -382,7 +400,7 @@ world::~world() {
   name_server::get().release();
   const auto over = [this] {
     return worker_->live() == 0 && worker_->upstreams().size() == 0 && worker_->relay().size() == 0 &&
-           worker_->sessions().empty() && worker_->fronts().empty();
+           worker_->sessions().empty() && worker_->fronts().empty() && worker_->hop_fronts().empty();
   };
   settle();
   for (int i = 0; i < 60 && !over() && !stopping_; ++i) {

@@ -13,6 +13,7 @@
 #include "proxy/budget.hpp"
 #include "proxy/limits.hpp"
 #include "proxy/worker.hpp"
+#include "tests/fuzz/session/certificates.hpp"
 #include "tests/fuzz/session/judge.hpp"
 #include "tests/fuzz/session/names.hpp"
 
@@ -24,6 +25,7 @@ struct world_options {
   bool idle = false;    ///< a limit on idle tunnels
   bool via = false;
   std::size_t policy = 0;
+  fuzz::ways ways = {};
 };
 
 class world {
@@ -69,6 +71,7 @@ class world {
   struct end {
     int fd = -1;
     origin of{};  ///< of an origin
+    std::optional<tls_end> tls = {};
     bool reads = true;
     std::size_t owed = 0;  ///< octets of filler that it still wants to send
     std::string got;
@@ -79,6 +82,7 @@ class world {
   std::shared_ptr<const proxy::job_table> table();
   void publish(bool cut);
   unsigned run(unsigned most);
+  ssize_t send(end& from, std::string_view octets) noexcept;
   bool accept();
   bool move(side whose);
   void let_go(side whose, end& which, bool abruptly);
