@@ -26,14 +26,7 @@ TEST_CASE("a side that takes nothing of what waits ends the tunnel") {
     const int small = 2048;
     ::setsockopt(s.client, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     const auto octets = pattern(much ? 32 << 20 : 256 << 10);
-    std::thread pours([&] {
-      std::string_view left = octets;
-      while (!left.empty()) {
-        const auto n = ::send(s.origin, left.data(), left.size(), MSG_NOSIGNAL);
-        if (n <= 0) break;
-        left.remove_prefix(static_cast<std::size_t>(n));
-      }
-    });
+    std::thread pours([&] { pour(s.origin, octets); });
     CHECK(s.ended());
     pours.join();
     REQUIRE(s.seen.end);
@@ -73,22 +66,9 @@ TEST_CASE("with the memory used up nothing is kept, and nothing is lost") {
   CHECK(receive(s.origin, 6) == "early ");
   const auto up = pattern(9 << 20);
   const auto down = pattern((5 << 20) + 321);
-  std::string got_up;
-  std::thread origin_reads([&] { got_up = receive(s.origin); });
-  std::thread origin_writes([&] {
-    send_all(s.origin, down);
-    ::shutdown(s.origin, SHUT_WR);
-  });
-  std::thread client_writes([&] {
-    send_all(s.client, up);
-    ::shutdown(s.client, SHUT_WR);
-  });
-  const auto got_down = receive(s.client);
-  origin_reads.join();
-  origin_writes.join();
-  client_writes.join();
-  CHECK((got_up == up));
-  CHECK((got_down == down));
+  const auto got = exchange(s, up, down);
+  CHECK((got.up == up));
+  CHECK((got.down == down));
   REQUIRE(s.ended());
   CHECK(s.seen.end->bytes_up == up.size() + 6);
   CHECK(lease->has(40'000));
@@ -100,14 +80,7 @@ TEST_CASE("what is kept is charged, and given back when the tunnel ends") {
   {
     stage s({.pipes = 0, .memory = lease});
     const auto octets = pattern(32 << 20);
-    std::thread pours([&] {
-      std::string_view left = octets;
-      while (!left.empty()) {
-        const auto n = ::send(s.origin, left.data(), left.size(), MSG_NOSIGNAL);
-        if (n <= 0) break;
-        left.remove_prefix(static_cast<std::size_t>(n));
-      }
-    });
+    std::thread pours([&] { pour(s.origin, octets); });
     std::this_thread::sleep_for(300ms);
     ::shutdown(s.client, SHUT_RDWR);
     ::close(s.client);

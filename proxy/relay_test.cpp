@@ -40,22 +40,9 @@ TEST_CASE("bulk both ways at once, by splice and by copy, is not truncated") {
     stage s({.pipes = pipes});
     const auto up = pattern(24 << 20);
     const auto down = pattern((16 << 20) + 12345);
-    std::string got_up;
-    std::thread origin_reads([&] { got_up = receive(s.origin); });
-    std::thread origin_writes([&] {
-      send_all(s.origin, down);
-      ::shutdown(s.origin, SHUT_WR);
-    });
-    std::thread client_writes([&] {
-      send_all(s.client, up);
-      ::shutdown(s.client, SHUT_WR);
-    });
-    const auto got_down = receive(s.client);
-    origin_reads.join();
-    origin_writes.join();
-    client_writes.join();
-    CHECK((got_up == up));
-    CHECK((got_down == down));
+    const auto got = exchange(s, up, down);
+    CHECK((got.up == up));
+    CHECK((got.down == down));
     REQUIRE(s.ended());
     CHECK(s.seen.end->bytes_up == up.size());
     CHECK(s.seen.end->bytes_down == down.size());

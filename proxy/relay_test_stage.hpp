@@ -134,6 +134,36 @@ inline std::string receive(int fd, std::size_t most = SIZE_MAX) {
   return out;
 }
 
+/// Sends for as long as the other side takes it.
+inline void pour(int fd, std::string_view data) {
+  while (!data.empty()) {
+    const auto n = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL);
+    if (n <= 0) return;
+    data.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+struct exchanged {
+  std::string up, down;
+};
+
+/// Both ways at once, each with a FIN behind it; gives what arrived.
+inline exchanged exchange(stage& s, std::string_view up, std::string_view down) {
+  exchanged got;
+  const auto send_and_end = [](int fd, std::string_view data) {
+    send_all(fd, data);
+    ::shutdown(fd, SHUT_WR);
+  };
+  std::thread origin_reads([&] { got.up = receive(s.origin); });
+  std::thread origin_writes([&] { send_and_end(s.origin, down); });
+  std::thread client_writes([&] { send_and_end(s.client, up); });
+  got.down = receive(s.client);
+  origin_reads.join();
+  origin_writes.join();
+  client_writes.join();
+  return got;
+}
+
 inline std::string pattern(std::size_t size) {
   std::string out(size, '\0');
   std::uint32_t x = 1;
