@@ -163,14 +163,18 @@ std::string terms_text(const rule& rule, const refused& refused) {
     case core::reason::path_not_allowed:
       return fmt::format("{} allows {}.", cited(rule), fmt::join(terms.paths, ", "));
     case core::reason::too_many_names:
-      return fmt::format("{} may be used for {} names in one job.", cited(rule), terms.max_names.value_or(0));
+      return fmt::format(
+          "{} may be used for {} names in one job; a host that has a rule of its own is not counted.",
+          cited(rule), terms.max_names.value_or(0));
     case core::reason::name_entropy: {
       const auto* pattern = std::get_if<host_pattern>(&rule.what);
       const auto* name = refused.to == nullptr ? nullptr : std::get_if<core::host_name>(&refused.to->host);
       if (pattern == nullptr || name == nullptr) return {};
       const auto part = wildcard_part(*pattern, name->view());
-      return fmt::format("{} lets its wildcard stand for {} bits; `{}` ({} characters) is {}.", cited(rule),
-                         terms.max_name_entropy.value_or(0), part, part.size(), entropy_of(part));
+      return fmt::format(
+          "{} lets its wildcard stand for {} bits; `{}` ({} characters) is {}. A host that has a rule of its "
+          "own is not held to it.",
+          cited(rule), terms.max_name_entropy.value_or(0), part, part.size(), entropy_of(part));
     }
     case core::reason::outside_resolve_in: {
       std::string prefixes;
@@ -247,15 +251,14 @@ std::string literal_exception(const refused& refused) {
 }
 
 // What may be changed about a rule that let the tunnel through but not what was in it.
-std::string_view peek_hint(core::reason reason, std::uint16_t port) {
+std::string peek_hint(core::reason reason, std::uint16_t port) {
   using core::reason;
   switch (reason) {
     case reason::not_tls:
-      return port == 80
-                 ? "plain HTTP came through a CONNECT tunnel to port 80: set `http_proxy` so that the "
-                   "client asks in absolute form (the rule then needs `ports: [80]`), or put `tls: any` "
-                   "on the rule"
-                 : "if this is meant not to be TLS (SSH, a database), put `tls: any` on the rule";
+      return fmt::format(
+          "if it is plain HTTP, set `http_proxy` so that the client asks in absolute form (the rule then "
+          "needs `ports: [{}]`); if it is meant not to be TLS (SSH, a database), put `tls: any` on the rule",
+          port);
     case reason::sni_missing:
     case reason::sni_mismatch:
       return "the client must name the CONNECT host in its SNI; `tls: any` on the rule would give up the "
@@ -274,7 +277,21 @@ std::string ask(const refused& refused) {
                      refused.decision);
 }
 
+// The next hop failed, not the origin: its address, credential and CA stand in exeat.yaml.
+bool is_of_next_hop(core::reason reason) {
+  using core::reason;
+  return reason == reason::upstream_unreachable || reason == reason::upstream_timeout ||
+         reason == reason::upstream_tls || reason == reason::upstream_refused ||
+         reason == reason::upstream_credential || reason == reason::upstream_not_http;
+}
+
 std::string kind_hint(const refused& refused) {
+  if (is_of_next_hop(refused.reason)) {
+    return fmt::format(
+        "The policy allows it; the proxy behind this one failed it. Trying again may help; otherwise show "
+        "decision {} to whoever runs this one.",
+        refused.decision);
+  }
   switch (core::row_of(refused.reason).kind) {
     case core::reason_kind::request:
       return fmt::format("Nothing was forwarded: the request itself must change. Decision {} is in the log.",

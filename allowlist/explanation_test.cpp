@@ -238,6 +238,10 @@ TEST_CASE("what the peek refuses names the fixes") {
   CHECK(has(a.log(), "http_proxy"));
   CHECK(has(a.log(), "ports: [80]"));
   CHECK(has(a.log(), "tls: any"));
+  asked ssh(trusted, to("y.com", 8022));
+  ssh.r.reason = reason::not_tls;
+  CHECK(has(ssh.log(), "ports: [8022]"));
+  CHECK(has(ssh.log(), "tls: any"));
   a.r.reason = reason::ech_refused;
   CHECK(has(a.log(), "ech: allow"));
   a.r.reason = reason::sni_mismatch;
@@ -250,6 +254,10 @@ TEST_CASE("other kinds of refusal say whose move it is, and stand without a poli
   };
   CHECK(has(told(reason::bad_host), "the request itself must change"));
   CHECK(has(told(reason::dns_not_found), "The policy allows it"));
+  for (const auto why : {reason::upstream_unreachable, reason::upstream_timeout, reason::upstream_tls,
+                         reason::upstream_refused, reason::upstream_credential, reason::upstream_not_http}) {
+    CHECK(has(told(why), "show decision ID to whoever runs"));
+  }
   CHECK(has(told(reason::too_many_connections), "Try again later"));
   CHECK(has(told(reason::no_rule), "Show decision ID"));
   CHECK(hint_for_log({.reason = reason::bad_host}).empty());

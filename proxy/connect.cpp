@@ -1,10 +1,12 @@
 // CONNECT: decide, open the path, answer, peek, and become a tunnel (RFC 9110 9.3.6).
+#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <string>
 #include <utility>
 
+#include "allowlist/explanation.hpp"
 #include "proxy/live_tunnel.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
@@ -147,6 +149,14 @@ task<void> session::serve_connect() {
     end.sni = seen.hello.sni;
     end.alpn = seen.hello.alpn;
     end.tls_version = seen.hello.tls_version;
+    const auto hint = allowlist::hint_for_log({.policy = record.policy->policy.get(),
+                                               .phase = record.phase,
+                                               .scheme = head_.scheme(),
+                                               .to = &head_.to,
+                                               .reason = seen.reason,
+                                               .governing = record.rule,
+                                               .decision = record.id.view()});
+    end.hint = hint;
     worker_.record(record.slot, end);
     co_await end_refused_tunnel(record, seen);
     co_return;
@@ -241,11 +251,13 @@ task<void> session::end_refused_tunnel(const request_record& record, const peeke
     std::ranges::copy(alert, text.begin());
     co_await write_all(text);
   } else if (seen.spoke_http) {
-    static const std::vector<std::string> fixes = {
-        "send it as plain HTTP through the proxy, as `GET http://...` (HTTP_PROXY instead of a forced "
-        "tunnel), with "
-        "`ports: [80]` in the rule",
-        "or let the rule say `tls: any`: then nobody looks inside this tunnel",
+    const std::vector<std::string> fixes = {
+        fmt::format("Send it to the proxy as `GET http://...` (`http_proxy`, and no forced tunnel); the rule "
+                    "then needs `ports: [{}]`.",
+                    head_.to.port),
+        "Or the rule says `tls: any`: then nobody looks inside this tunnel.",
+        fmt::format("Show decision {} to whoever owns the policy (`exeat report` lists it).",
+                    record.id.view()),
     };
     std::string answer;
     append_refusal(answer,

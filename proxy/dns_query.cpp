@@ -71,6 +71,10 @@ family_answer read_reply(int type, int status, std::span<const unsigned char> me
       answer.outcome = family_outcome::timeout;
       answer.detail = "the name servers do not answer";
       return answer;
+    case ARES_ECONNREFUSED:  // what c-ares says of SERVFAIL, NOTIMP and REFUSED by every server, too
+      answer.outcome = family_outcome::failure;
+      answer.detail = "no name server gives an answer: they refuse, fail (SERVFAIL) or cannot be reached";
+      return answer;
     default:
       answer.outcome = family_outcome::failure;
       answer.detail = ares_strerror(status);  // static text

@@ -144,6 +144,9 @@ std::expected<void, hop_failure> judge(const next_hop& hop, const wire::response
 }
 
 /// Reads answers until a final one, or the end of all patience.
+// The first octet of what a TLS server says to a request in plain text.
+constexpr char tls_alert_type = 0x15;
+
 task<std::expected<void, hop_failure>> read_answer(worker& worker, const next_hop& hop,
                                                    stream_socket& socket) {
   const auto& limits = worker.settings().limits;
@@ -169,7 +172,9 @@ task<std::expected<void, hop_failure>> read_answer(worker& worker, const next_ho
     switch (parser.parse({octets.data(), octets.size()}, {limits.head_bytes, limits.head_fields}, context,
                          head)) {
       case wire::parse_status::error:
-        co_return failed(hop, core::reason::upstream_not_http, parser.error().detail);
+        co_return failed(hop, core::reason::upstream_not_http,
+                         octets[0] == tls_alert_type ? "it answers in TLS: is it an https:// proxy?"
+                                                     : parser.error().detail);
       case wire::parse_status::need_more:
         if (!take_off(socket.native_handle(), static_cast<std::size_t>(count)))
           co_return failed(hop, core::reason::upstream_not_http, "the connection failed");

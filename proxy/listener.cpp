@@ -15,7 +15,9 @@
 #include <string_view>
 #include <utility>
 
+#include "allowlist/explanation.hpp"
 #include "proxy/proxy_header.hpp"
+#include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
 #include "proxy/socket_address.hpp"
 #include "proxy/tls_front.hpp"
@@ -52,13 +54,17 @@ std::uint32_t key_of_phase(const std::string& phase) noexcept {
   return static_cast<std::uint32_t>(std::hash<std::string>{}(phase)) | 1U;
 }
 
-// Where no session can be made: best effort, never blocks.
-void say_and_close(int fd, core::reason reason) noexcept {
-  const auto& row = core::row_of(reason);
-  std::string text = "HTTP/1.1 503 limit-reached " + std::string(row.code) +
-                     "\r\nProxy-Status: exeat; error=" + std::string(row.proxy_error) + "; details=\"" +
-                     std::string(row.code) + "\"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-  (void)::send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+// Where no session can be made: best effort, never blocks. Nothing of the request has been read, so nothing
+// is known of it.
+void say_and_close(int fd, core::reason reason, const core::decision_id& id) noexcept {
+  try {
+    const auto why = allowlist::explain_to_client({.reason = reason, .decision = id.view()});
+    std::string text;
+    append_refusal(text, {.reason = reason, .decision = id.view(), .message = why.message, .next = why.next});
+    (void)::send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  } catch (const std::bad_alloc&) {
+    // A close says it, too.
+  }
   ::shutdown(fd, SHUT_WR);
   // What the client has sent already would turn the close into a reset that destroys our answer.
   std::array<char, 4096> sink;
@@ -174,8 +180,7 @@ std::optional<admission> listener::count_in(int fd, const client_peer& peer) {
     return std::optional<admission>(std::in_place, worker_, key);
   const auto reason = answer == connection_leases::answer::total_reached ? core::reason::too_many_connections
                                                                          : core::reason::too_many_of_client;
-  worker_.refused_connection(*this, peer, reason);
-  say_and_close(fd, reason);
+  say_and_close(fd, reason, worker_.refused_connection(*this, peer, reason));
   return std::nullopt;
 }
 
@@ -254,8 +259,8 @@ void listener::failed(const arriving& client, const front_failure& why) noexcept
 
 void listener::begin(arriving client) {
   if (!worker_.buffers().has_one()) {
-    worker_.refused_connection(*this, client.peer, core::reason::out_of_buffers);
-    say_and_close(client.fd, core::reason::out_of_buffers);
+    say_and_close(client.fd, core::reason::out_of_buffers,
+                  worker_.refused_connection(*this, client.peer, core::reason::out_of_buffers));
     return;
   }
   stream_socket socket(worker_.context().get_executor());
@@ -299,8 +304,8 @@ void listener::shed() noexcept {
     if (fd < 0) break;
     any = true;
     worker_.counters().connection_accepted();
-    worker_.refused_connection(*this, {}, core::reason::out_of_descriptors);
-    say_and_close(fd, core::reason::out_of_descriptors);
+    say_and_close(fd, core::reason::out_of_descriptors,
+                  worker_.refused_connection(*this, {}, core::reason::out_of_descriptors));
     worker_.counters().connection_closed();
   }
   if (!any) worker_.counters().limit_hit(core::reason::out_of_descriptors);

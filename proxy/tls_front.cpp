@@ -55,6 +55,12 @@ std::string text_of_handshake_error(unsigned long error) {
   }
 }
 
+std::string_view text_of_late_handshake(bool toward_upstream, bool silent) {
+  if (!toward_upstream) return "the handshake was not complete within timeouts.head";
+  return silent ? "nothing came within timeouts.connect that would be TLS: is it an http:// proxy?"
+                : "the handshake was not complete within timeouts.connect";
+}
+
 }  // namespace
 
 void tls_connection::start(int fd, std::chrono::milliseconds timeout) {
@@ -233,11 +239,10 @@ void tls_connection::deadline_passed(void* which) noexcept {
   const bool silent = self->socket_.received == 0;
   self->abort();
   if (done)
-    done(std::unexpected(front_failure{.reason = core::reason::tls_handshake,
-                                       .text = self->tls_->server() != nullptr
-                                                   ? "the handshake was not complete within timeouts.connect"
-                                                   : "the handshake was not complete within timeouts.head",
-                                       .silent = silent}));
+    done(std::unexpected(
+        front_failure{.reason = core::reason::tls_handshake,
+                      .text = std::string(text_of_late_handshake(self->tls_->server() != nullptr, silent)),
+                      .silent = silent}));
 }
 
 void start_tls(asio::io_context& context, timer_wheel& wheel, std::shared_ptr<const tls_context> tls, int fd,

@@ -226,8 +226,8 @@ void worker::record(metrics::phase_slot slot, const event& event) noexcept {
   if (process_.sink != nullptr) process_.sink->push(number_, event);
 }
 
-void worker::refused_connection(const listener& listener, const client_peer& peer, core::reason reason,
-                                std::string_view error) noexcept {
+core::decision_id worker::refused_connection(const listener& listener, const client_peer& peer,
+                                             core::reason reason, std::string_view error) noexcept {
   const auto kind = core::row_of(reason).kind;
   event e;
   e.time = std::chrono::system_clock::now();
@@ -244,6 +244,7 @@ void worker::refused_connection(const listener& listener, const client_peer& pee
   const auto phase =
       listener.is_enough() ? policy.policy->find_phase(listener.configured().phase) : std::nullopt;
   record(phase ? policy.slot_of(*phase) : metrics::no_phase, e);
+  return e.id;
 }
 
 void worker::left(const client_key& client) noexcept {

@@ -137,9 +137,9 @@ class worker {
     return {served.counts, &(*served.counts)[number_][static_cast<std::size_t>(slot)]};
   }
 
-  /// Counts and logs a connection that never became a session.
-  void refused_connection(const listener& listener, const client_peer& peer, core::reason reason,
-                          std::string_view error = {}) noexcept;
+  /// Counts and logs a connection that never became a session; gives the id of that line.
+  core::decision_id refused_connection(const listener& listener, const client_peer& peer, core::reason reason,
+                                       std::string_view error = {}) noexcept;
   live_fronts& fronts() noexcept { return fronts_; }
 
   /// A connection is counted as live from its admission on.

@@ -25,6 +25,10 @@ parse_status head_scan::feed(std::string_view buffer, const head_limits& limits)
               reason::tls_on_plain,
               "TLS bytes on a plain port: write the proxy's URL as http://, https targets included");
         }
+        if (lines_ == 0 && kind_ == head_kind::request && (c == 0x04 || c == 0x05)) {
+          return refuse(reason::bad_character,
+                        "SOCKS, by its first octet: this is an HTTP proxy, its URL begins with http://");
+        }
         if (lines_ > 0 && (c == ' ' || c == '\t')) {
           return refuse(reason::obs_fold, "a field line starts with white space");
         }

@@ -110,6 +110,8 @@ def test_connections_in_all_are_limited_and_the_others_are_served(exeat, origin)
             answer = client.answer()
         assert answer.status == 503 and "too-many-connections" in answer.reason
         assert "connection_limit_reached" in answer.fields["proxy-status"]
+        assert b"`limits.connections`" in answer.body  # of plain HTTP the body is all that curl shows
+        assert proxy.logged(decision=answer.fields["exeat-decision"])["reason"] == "too-many-connections"
     assert hits(proxy, "too-many-connections") == 10
     assert len(proxy.log(reason="too-many-connections")) == 10 or eventually(
         lambda: len(proxy.log(reason="too-many-connections")) == 10)

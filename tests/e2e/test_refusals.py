@@ -36,6 +36,15 @@ def test_each_reason_everywhere_the_same(exeat, target, reason):
     assert [b["decision"] for b in blocked] == [record["decision"]]
 
 
+@pytest.mark.parametrize("octets", [b"\x05\x01\x00", b"\x04\x01\x00\x50\x01\x01\x01\x01\0"])
+def test_a_client_that_speaks_socks_is_known_by_its_first_octet(exeat, octets):
+    proxy = exeat(POLICY)
+    with proxy.client() as client:
+        client.send(octets)
+        assert client.read_all().startswith(b"HTTP/1.1 400 bad-request bad-character\r\n")
+    assert "SOCKS" in proxy.logged(reason="bad-character")["error"]
+
+
 def test_proxy_status_is_a_structured_field(exeat):
     proxy = exeat(POLICY)
     value = connect(proxy, "elsewhere.example:443").fields["proxy-status"]

@@ -119,6 +119,8 @@ def refused_after_200(proxy, server, first_octets):
         got = client.read_all()
     record = proxy.logged(decision=answer.fields["exeat-decision"], verdict="deny")
     assert server.received == b""
+    if record["reason"] != "bad-client-hello":
+        assert record["hint"], "whoever reads log or report is told what would help"
     return got, record
 
 
@@ -126,7 +128,7 @@ def test_sni_of_another_host_is_refused(exeat, origin):
     server = origin(lambda connection: connection.read_all())
     proxy = exeat(tls_tunnel(server.port))
     got, record = refused_after_200(proxy, server, client_hello("other.corp.example"))
-    assert record["reason"] == "sni-mismatch"
+    assert record["reason"] == "sni-mismatch" and "SNI" in record["hint"]
     assert got[:1] == b"\x15", "a TLS alert"
     assert eventually(lambda: proxy.metric("exeat_decisions_total", reason="sni-mismatch") == 1)
 
@@ -153,7 +155,8 @@ def test_plain_http_through_connect_is_told_why_and_both_fixes(exeat, origin):
     got, record = refused_after_200(proxy, server, b"GET / HTTP/1.1\r\nHost: origin.corp.example\r\n\r\n")
     assert record["reason"] == "not-tls"
     assert got.startswith(b"HTTP/1.1 403 egress-denied not-tls\r\n")
-    assert record["decision"].encode() in got and b"ports: [80]" in got and b"tls: any" in got, got
+    assert f"ports: [{server.port}]".encode() in got and b"tls: any" in got, got
+    assert f"Show decision {record['decision']}".encode() in got and f"[{server.port}]" in record["hint"]
     assert eventually(lambda: proxy.blocked_file.exists() and "not-tls" in proxy.blocked_file.read_text())
 
 

@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import socket
 import ssl
 import time
 
@@ -293,6 +294,25 @@ def test_what_is_not_one_answer_is_a_502(exeat, origin, what):
     assert (answer.status, answer.reason) == (502, "upstream-failed upstream-not-http")
     record = proxy.logged(reason="upstream-not-http")
     assert record["upstream"] == f"http://127.0.0.1:{bad.port}" and record["verdict"] == "error"
+
+
+@pytest.mark.parametrize("scheme, alert, question", [
+    ("http", b"\x15\x03\x01\x00\x02\x02\x0a", "an https:// proxy?"),  # TLS, asked in plain text
+    ("https", None, "an http:// proxy?"),  # plain text, waiting for a request that never comes
+])
+def test_a_scheme_that_the_upstream_does_not_speak_is_guessed(exeat, origin, scheme, alert, question, ca):
+    def answers(connection):
+        if alert:
+            connection.read_until(b"\r\n\r\n")
+            connection.write(alert)
+        else:
+            connection.sock.recv(1, socket.MSG_PEEK)
+            time.sleep(1)
+
+    up = through(origin(answers), scheme, "localhost", **({"ca": str(ca.bundle)} if scheme == "https" else {}))
+    proxy = exeat(allow(443), up | {"timeouts": {"connect": "300ms"}})
+    assert connect(proxy, f"{HOST}:443").status == 502
+    assert question in proxy.logged(event="decision")["error"]
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "503 Service Unavailable", "302 Found", "400 Bad Request", "304 Not"])
