@@ -5,9 +5,10 @@
 
 namespace exeat::config {
 
-/// `path` against `directory` where it is relative; an empty directory leaves it.
+/// `path` against `directory` where it is relative; an empty directory leaves it, and so does "."
+/// (directory_of), for people read it.
 inline std::string resolve_path(std::string_view path, std::string_view directory) {
-  if (directory.empty() || path.starts_with('/')) return std::string(path);
+  if (directory.empty() || directory == "." || path.starts_with('/')) return std::string(path);
   std::string out(directory);
   if (!out.ends_with('/')) out += '/';
   return out.append(path);

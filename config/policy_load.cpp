@@ -100,7 +100,7 @@ void follow_includes(allowlist::policy_source& base, const include_source& from,
                        .message = "`include` needs a policy that is read from a file"});
       continue;
     }
-    const auto path = resolve_path(entry.file, directory == "." ? "" : directory);
+    const auto path = resolve_path(entry.file, directory);
     if (!path.ends_with('/')) {
       take(path, entry.where);
       continue;

@@ -54,6 +54,7 @@ TEST_CASE("relative paths are beside the file") {
   CHECK(config::resolve_path("/p.yaml", "/etc/exeat") == "/p.yaml");
   CHECK(config::resolve_path("p.yaml", "/") == "/p.yaml");
   CHECK(config::resolve_path("p.yaml", "") == "p.yaml");
+  CHECK(config::resolve_path("p.yaml", ".") == "p.yaml");
   CHECK(config::directory_of("/etc/exeat.yaml") == "/etc");
   CHECK(config::directory_of("/exeat.yaml") == "/");
   CHECK(config::directory_of("exeat.yaml") == ".");

@@ -18,7 +18,7 @@ constexpr std::string_view preface = R"(# Log
 
 <!-- Generated from log/fields.hpp by `exeat docs log`; a test fails when this page is stale. -->
 
-One JSON object per line (`format: json`, and always in files under `format: automatic`). Each request has one
+One JSON object per line (`format: json`, and always in files under `format: auto`). Each request has one
 line of the event `decision`, written when it is decided; a tunnel has a second one, `close`, at its end, with
 the same `decision` id. `blocked.log` holds refusals only (verdict `deny` or `would_deny`), always as JSON;
 `exeat report` groups them.
@@ -43,7 +43,7 @@ the same `decision` id. `blocked.log` holds refusals only (verdict `deny` or `wo
 constexpr std::string_view text_part = R"(
 ## Text
 
-On a terminal (`format: automatic` or `text`) a line is short and in local time; colours are off where
+On a terminal (`format: auto` or `text`) a line is short and in local time; colours are off where
 `NO_COLOR` is set or the output is no terminal:
 
 ```

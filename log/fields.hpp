@@ -29,7 +29,7 @@ namespace exeat::log {
   X(upstream,   "string", "decision, close",  "The upstream proxy that it goes through, as a URL without credentials; absent where it goes direct. `address` is then what that one was asked for.") \
   X(resolve,    "string", "decision, close",  "`remote`: the upstream proxy looks the name up (`resolve: remote`), and no address was checked here.") \
   X(verdict,    "string", "decision, close",  "`allow`, `deny`, `would_deny` (a phase in audit mode let it through) or `error` (allowed, but a limit, the origin or the proxy failed it).") \
-  X(reason,     "string", "decision, close",  "One of the [reason codes](reasons.md). On `close`: why the tunnel ended; `allowed` is a regular end.") \
+  X(reason,     "string", "decision, close",  "One of the [reason codes](reason-codes.md). On `close`: why the tunnel ended; `allowed` is a regular end.") \
   X(rule,       "string", "decision, close",  "The governing rule, or on a refusal the one that missed nearly.") \
   X(rule_at,    "string", "decision, close",  "`FILE:LINE` of that rule.") \
   X(status,     "number", "decision, close",  "HTTP status that the client was sent.") \

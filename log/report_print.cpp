@@ -75,6 +75,17 @@ std::vector<std::pair<std::string_view, std::string_view>> meanings(const report
   return out;
 }
 
+/// (destination, hint) of the first rows that have one, each once: two phases often lack the same rule.
+std::vector<std::pair<std::string, std::string_view>> hints_of(const report& report) {
+  std::vector<std::pair<std::string, std::string_view>> out;
+  for (const report_row& row : report.rows) {
+    if (row.hint.empty() || out.size() == hints_max) continue;
+    std::pair<std::string, std::string_view> hint{destination(row), row.hint};
+    if (std::ranges::find(out, hint) == out.end()) out.push_back(std::move(hint));
+  }
+  return out;
+}
+
 }  // namespace
 
 void print_table(const report& report, std::ostream& out) {
@@ -100,12 +111,9 @@ void print_table(const report& report, std::ostream& out) {
   }
   out << '\n' << summary(report) << "\n\n";
   for (const auto& [code, doc] : meanings(report)) out << code << ": " << doc << '\n';
-  std::size_t hints = 0;
-  for (const report_row& row : report.rows) {
-    if (row.hint.empty() || ++hints > hints_max) continue;
-    out << (hints == 1 ? "\nTo allow:\n" : "") << "  " << visible(destination(row)) << ": "
-        << visible(row.hint) << '\n';
-  }
+  const auto hints = hints_of(report);
+  if (!hints.empty()) out << "\nTo allow:\n";
+  for (const auto& [to, hint] : hints) out << "  " << visible(to) << ": " << visible(hint) << '\n';
 }
 
 void print_markdown(const report& report, std::ostream& out) {
@@ -122,11 +130,12 @@ void print_markdown(const report& report, std::ostream& out) {
   out << summary(report) << ".\n";
   if (!report.rows.empty()) out << '\n';
   for (const auto& [code, doc] : meanings(report)) out << "- `" << code << "`: " << doc << '\n';
-  std::size_t hints = 0;
-  for (const report_row& row : report.rows) {
-    if (row.hint.empty() || ++hints > hints_max) continue;
-    out << (hints == 1 ? "\nTo allow:\n\n" : "") << "- " << code_span(destination(row)) << ": "
-        << code_span(row.hint) << '\n';
+  const auto hints = hints_of(report);
+  if (!hints.empty()) out << "\nTo allow:\n\n";
+  for (const auto& [to, hint] : hints) {
+    std::string quoted(hint);
+    std::ranges::replace(quoted, '`', '\'');  // our own quotes, which a code span cannot hold
+    out << "- " << code_span(to) << ": " << code_span(quoted) << '\n';
   }
 }
 

@@ -135,6 +135,21 @@ TEST_CASE("Markdown from hostile names stays one table") {
   CHECK(lines[4] == "1 refused.");
 }
 
+TEST_CASE("what would help is said once for all phases, and reads well as Markdown") {
+  std::string text;
+  for (unsigned number = 1; const auto phase : {"setup", "agent"}) {
+    proxy::event event = refusal("x.example");
+    event.id = core::decision_id{number++};
+    event.phase = phase;
+    event.hint = "say `tls: any`";
+    append_json(text, event);
+  }
+  const report r = report_of(text);
+  REQUIRE(r.rows.size() == 2);
+  CHECK(printed(r, print_table).ends_with("To allow:\n  x.example:443: say `tls: any`\n"));
+  CHECK(printed(r, print_markdown).ends_with("To allow:\n\n- `x.example:443`: `say 'tls: any'`\n"));
+}
+
 TEST_CASE("JSON reads back") {
   proxy::event event = refusal("x.example");
   event.hint = "allow:\n  - host: x.example";
