@@ -108,9 +108,10 @@ constexpr key_row<upstream_draft> table[]{
     {"http", one_of(http_words), "forward or tunnel", "forward",
      "How plain HTTP goes through the proxy. `forward`: as a request in absolute form. With `resolve: local` "
      "that names the checked address and `Host` the name, but most proxies write `Host` anew from the "
-     "address, as RFC 9112 3.2.2 says, and an origin with several names answers for another one. `tunnel`: "
-     "by CONNECT, as https does; the proxy must allow that for port 80. Upgrades to WebSocket always go by "
-     "CONNECT.",
+     "address, as RFC 9112 3.2.2 says, and an origin with several names answers for another one. What the "
+     "proxy answers by itself (a 403, an error page; never its 407) reaches the client then as if the origin "
+     "had said it. `tunnel`: by CONNECT, as https does; the proxy must allow that for port 80. Upgrades to "
+     "WebSocket always go by CONNECT.",
      [](upstream_draft& d, const node& v, error_list& e) {
        if (const auto word = read_word(v, http_words, e)) d.proxy.tunnels_http = *word == 1;
      }},
