@@ -192,19 +192,20 @@ write("line", {
 })
 
 # The session target: one octet of flags (1 cuts, 2 other listeners, 4 idle limit, 8 Via, 16 and 32 the policy, 64 another
-# octet of upstream proxies: session/ways.hpp), then acts in the order of `enum class act` in session_fuzz.cpp. NOW: the proxy has no turn behind that act.
+# octet of upstream proxies: session/ways.hpp; 128 one of TLS listeners, limits and time), then acts in the order of `enum class act` in session_fuzz.cpp. NOW: the proxy has no turn behind that act.
 ACTS = ("connect client_word client_octets client_much client_fin client_reset client_close client_reading origin_word "
         "origin_octets origin_much origin_fin origin_reset origin_close origin_reading answering release_answers load seal "
-        "enforce end_job opened_job pass drain stop cut_out_of_time forget_names turn").split()
+        "enforce end_job opened_job pass drain stop cut_out_of_time forget_names turn client_tls").split()
 NOW = 0x80
 SETUP, AGENT, AGENT_TCP, WATCH, TOKEN, HEADER = range(6)
 (TRUTH, NOTHING, NO_NAME, FAILURE, SILENCE, LATER, LIE, METADATA, MIXED, ALIAS, TRUNCATED, GARBAGE, OTHER, MANY) = range(14)
 SECOND, TEN, TWENTY, MINUTE = 3, 5, 6, 7
 
 
-def session(*acts, flags=0, ways=None):
+def session(*acts, flags=0, ways=None, more=None):
     """Each act is a name, or a tuple of it, numbers and octets; "+" in front: at once."""
-    out = bytes([flags]) if ways is None else bytes([flags | 64, ways])
+    out = bytes([flags | (ways is not None) << 6 | (more is not None) << 7])
+    out += bytes(octet for octet in (ways, more) if octet is not None)
     for act in acts:
         name, *rest = (act,) if isinstance(act, str) else act
         code = ACTS.index(name.removeprefix("+")) | (NOW if name.startswith("+") else 0)
@@ -233,6 +234,55 @@ TO_HOP, TO_SLY, TO_HOP_2, GET_HOP, GET_ELSEWHERE, LAST_FORWARD, TO_OTHER_PORT, T
 OPENED, BAD_GATEWAY, OPENED_ODDLY, OPENED_AND_OK, OPENED_AND_RAW, FORBIDDEN = range(23, 29)
 A_TUNNEL = (AGENT_CLIENT, word(TO_TLS), reply(OPENED), word(HELLO), reply(21), ("client_much", 0, 3), ("origin_much", 0, 3))
 A_FORWARD = (AGENT_CLIENT, word(GET), reply(OK), word(POST), word(REST), ("origin_word", 1, NO_CONTENT), word(GET), reply(OK))
+SPEAKS_TLS, PROVES, FEW_REQUESTS, FEW_DIALS, FEW_LOOKUPS, FEW_SEATS, FEW_BUFFERS, TIMED = (1 << i for i in range(8))
+LISTENER_TLS = 3  # behind setup and twice agent; the one with certificates behind that
+A_TLS_CLIENT = (("connect", LISTENER_TLS), ("client_tls", 0, 0))
+CERTIFIED = (("connect", LISTENER_TLS), ("client_tls", 0, 1))
+OF_TLS = {
+    "tls_get": session(*A_TLS_CLIENT, word(GET), reply(OK), word(GET), reply(OK_CHUNKED), reply(A_CHUNK), reply(LAST_CHUNK), ("client_fin", 0), flags=8, more=SPEAKS_TLS),
+    "tls_denied": session(*A_TLS_CLIENT, word(DENIED), word(OF_SETUP), word(TO_NO), more=SPEAKS_TLS),
+    "tls_in_tls": session(*A_TLS_CLIENT, word(TO_TLS), word(HELLO), reply(21), ("client_much", 0, 8), ("origin_much", 0, 8), ("origin_fin", 0), ("client_fin", 0), more=SPEAKS_TLS),
+    "tls_raw": session(*A_TLS_CLIENT, word(TO_RAW), reply(15), word(44), ("origin_much", 0, 8), ("client_much", 0, 8), ("client_fin", 0), ("origin_fin", 0), more=SPEAKS_TLS),
+    "tls_reset": session(*A_TLS_CLIENT, word(TO_RAW), ("client_much", 0, 8), ("client_reset", 0), ("origin_much", 0, 8), more=SPEAKS_TLS),
+    "tls_closed": session(*A_TLS_CLIENT, word(POST), ("client_close", 0), more=SPEAKS_TLS),
+    "tls_slow_client": session(*A_TLS_CLIENT, ("client_reading", 0, 0), word(TO_RAW), ("origin_much", 0, 8), ("origin_much", 0, 8), ("pass", SECOND), ("client_reading", 0, 1), more=SPEAKS_TLS),
+    "tls_stalled": session(*A_TLS_CLIENT, ("client_reading", 0, 0), word(TO_RAW), *(("origin_much", 0, 8) for _ in range(10)), *(("pass", MINUTE) for _ in range(12)), more=SPEAKS_TLS),
+    "tls_budget": session(*A_TLS_CLIENT, word(TO_BUDGET), ("client_much", 0, 1), ("client_much", 0, 2), more=SPEAKS_TLS),
+    "tls_plain_http": session(("connect", LISTENER_TLS), word(GET), ("connect", LISTENER_TLS), ("client_word", 1, TO_TLS), more=SPEAKS_TLS),
+    "tls_garbage": session(("connect", LISTENER_TLS), ("client_octets", 0, bytes(range(200))), ("connect", LISTENER_TLS), ("client_word", 1, HELLO), ("connect", LISTENER_TLS), ("client_word", 2, CUT_HELLO), ("pass", TEN), more=SPEAKS_TLS),
+    "tls_late": session(("connect", LISTENER_TLS), ("pass", TEN), ("connect", LISTENER_TLS), ("client_word", 1, HALF_HELLO), ("pass", TEN), more=SPEAKS_TLS),
+    "tls_broken_later": session(("connect", LISTENER_TLS), ("client_tls", 0, 0), word(TO_RAW), ("client_fin", 0), ("client_much", 0, 1), more=SPEAKS_TLS),
+    "tls_half_shaken": session(("connect", LISTENER_TLS), ("+client_tls", 0, 0), ("turn", 2), ("client_reset", 0), ("connect", LISTENER_TLS), ("+client_tls", 1, 0), "stop", ("pass", 0), more=SPEAKS_TLS),
+    "tls_seal": session(*A_TLS_CLIENT, word(TO_RAW), ("client_much", 0, 2), "seal", "seal", ("enforce", 0), ("client_much", 0, 2), word(GET), more=SPEAKS_TLS),
+    "tls_reload_cut": session(*A_TLS_CLIENT, word(TO_TLS), word(HELLO), ("load", 1), ("client_much", 0, 3), flags=1, more=SPEAKS_TLS),
+    "tls_drain": session(*A_TLS_CLIENT, word(GET), reply(OK), ("connect", LISTENER_TLS), "drain", ("connect", LISTENER_TLS), ("client_tls", 1, 0), more=SPEAKS_TLS),
+    "tls_certificate": session(*CERTIFIED, word(GET), reply(OK), word(OF_SETUP), word(TO_RAW), ("client_much", 0, 2), more=PROVES),
+    "tls_no_certificate": session(*A_TLS_CLIENT, word(GET), ("pass", TEN), more=PROVES),
+    "tls_both": session(("connect", LISTENER_TLS), ("client_tls", 0, 1), word(GET), reply(OK), ("connect", LISTENER_TLS + 1), ("client_tls", 1, 1), ("client_word", 1, GET), reply(OK), more=SPEAKS_TLS | PROVES),
+    "tls_both_ways": session(*A_TLS_CLIENT, word(TO_RAW), reply(OPENED), ("client_much", 0, 8), ("origin_much", 0, 8), ("client_reset", 0), ways=TLS | CREDENTIAL, more=SPEAKS_TLS),
+    "tls_forward": session(*A_TLS_CLIENT, word(CHUNKED), word(CHUNK), word(LAST), reply(OK), word(GET), reply(OK), ways=TLS | CREDENTIAL, more=SPEAKS_TLS),
+    "tls_others": session(("connect", 6), ("client_tls", 0, 0), word(GET), reply(OK), ("connect", HEADER), ("client_word", 1, 39), ("client_word", 1, GET), flags=2, more=SPEAKS_TLS),
+}
+LIMITS = {
+    "limit_requests": session(AGENT_CLIENT, *(one for _ in range(5) for one in (word(GET), reply(OK))), ("pass", SECOND), ("connect", AGENT), ("client_word", 1, GET), reply(OK), ("connect", AGENT_TCP), ("client_word", 2, GET), more=FEW_REQUESTS),
+    "limit_bad_requests": session(*(one for i in range(5) for one in (AGENT_CLIENT, ("client_word", i, 42))), more=FEW_REQUESTS),
+    "limit_dials": session(AGENT_CLIENT, word(30), ("connect", AGENT), ("client_word", 1, 30), ("connect", AGENT), ("client_word", 2, 30), ("pass", TEN), ("pass", TEN), ("pass", TWENTY), more=FEW_DIALS),
+    "limit_dials_gone": session(AGENT_CLIENT, word(30), ("connect", AGENT), ("client_word", 1, 30), ("client_reset", 0), ("pass", TEN), "stop", ("pass", 0), more=FEW_DIALS),
+    "limit_dials_hop": session(AGENT_CLIENT, word(TO_RAW), ("connect", AGENT), ("client_word", 1, TO_RAW), ("pass", TEN), reply(OPENED), ("origin_word", 1, OPENED), ways=CREDENTIAL, more=FEW_DIALS),
+    "limit_lookups": session(("answering", LATER), AGENT_CLIENT, word(GET), ("connect", AGENT), ("client_word", 1, TO_RAW), ("connect", SETUP), ("client_word", 2, OF_SETUP), "release_answers", more=FEW_LOOKUPS),
+    "limit_seats": session(*4 * [AGENT_CLIENT], word(TO_RAW), ("client_word", 1, TO_RAW), ("client_word", 2, TO_RAW), ("client_close", 0), ("pass", SECOND), ("client_word", 3, TO_RAW), more=FEW_SEATS),
+    "limit_seats_job": session(*2 * [AGENT_CLIENT], *2 * [("connect", SETUP)], word(TO_RAW), ("client_word", 1, GET), ("client_word", 2, OF_SETUP), ("client_word", 3, OF_SETUP), more=FEW_SEATS),
+    "limit_buffers": session(*6 * [AGENT_CLIENT], *(("client_word", i, POST) for i in range(6)), *(("client_much", i, 5) for i in range(6)), more=FEW_BUFFERS),
+    "limit_buffers_tls": session(*3 * [("connect", LISTENER_TLS)], *(one for i in range(3) for one in (("client_tls", i, 0), ("client_word", i, TO_RAW), ("client_much", i, 8))), more=FEW_BUFFERS | SPEAKS_TLS),
+    "limit_buffers_hop": session(*4 * [AGENT_CLIENT], *(("client_word", i, TO_RAW) for i in range(4)), *(("origin_word", i, OPENED) for i in range(4)), *(("origin_reading", i, 0) for i in range(4)), *(("client_much", i, 8) for i in range(4)), ways=TLS, more=FEW_BUFFERS),
+    "time": session(AGENT_CLIENT, word(TO_RAW), ("client_much", 0, 1), ("pass", TWENTY), ("client_much", 0, 1), ("pass", TEN), "cut_out_of_time", ("client_much", 0, 1), ("connect", AGENT), ("client_word", 1, GET), more=TIMED),
+    "time_exchange": session(AGENT_CLIENT, word(CHUNKED), ("client_octets", 0, b"2000\r\n"), *(one for _ in range(3) for one in (("pass", TEN), ("client_much", 0, 0))), "cut_out_of_time", ("client_much", 0, 0), more=TIMED),
+    "time_answer": session(AGENT_CLIENT, word(GET), reply(UNTIL_CLOSE), *(one for _ in range(3) for one in (("pass", TEN), ("origin_much", 0, 1))), "cut_out_of_time", ("origin_much", 0, 1), more=TIMED),
+    "time_dial": session(AGENT_CLIENT, word(GET), reply(OK), ("pass", TWENTY), *3 * [("pass", 4)], ("answering", LATER), "forget_names", ("connect", AGENT), ("client_word", 1, TO_TLS), ("pass", 4), "cut_out_of_time", "release_answers", ("client_word", 1, HELLO), ("client_much", 1, 1), "cut_out_of_time", ("client_much", 1, 1), more=TIMED),
+    "time_peek": session(AGENT_CLIENT, word(GET), reply(OK), ("pass", TWENTY), *3 * [("pass", 4)], ("connect", AGENT), ("client_word", 1, TO_TLS), ("pass", 4), ("client_word", 1, HELLO), "cut_out_of_time", ("client_much", 1, 1), more=TIMED),
+    "time_hop": session(AGENT_CLIENT, word(TO_RAW), reply(OPENED), ("client_much", 0, 1), ("pass", TWENTY), ("pass", TEN), "cut_out_of_time", ("client_much", 0, 1), ways=TLS, more=TIMED),
+    "time_reload": session(AGENT_CLIENT, word(TO_RAW), ("client_much", 0, 1), ("pass", TWENTY), ("load", 1), ("pass", TEN), ("load", 3), "cut_out_of_time", ("client_much", 0, 1), word(GET), flags=1, more=TIMED),
+}
 HOPS = {
     # The hop's answers are the fuzzer's; these are what an honest one says.
     **{f"hop_tunnel_{name}": session(*A_TUNNEL, flags=flags, ways=ways) for name, flags, ways in (
@@ -364,5 +414,7 @@ write("session", {
     "token_missing": session(("connect", TOKEN), word(GET), word(36), flags=2),
     "header": session(("connect", HEADER), word(39), word(GET), reply(OK), ("connect", HEADER), ("client_word", 1, GET), ("connect", HEADER), ("pass", TEN), flags=2),
     **HOPS,
+    **OF_TLS,
+    **LIMITS,
     "cut_at_time": session(AGENT_CLIENT, word(TO_RAW), "cut_out_of_time"),
 })

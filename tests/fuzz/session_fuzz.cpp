@@ -62,6 +62,7 @@ enum class act : std::uint8_t {
   cut_out_of_time,  //
   forget_names,     //
   turn,             // how many
+  client_tls,       // who, whether with a certificate
   count,
 };
 // Of the octet of an act: the proxy has no turn behind it, until the next one that lets it.
@@ -164,6 +165,10 @@ void perform(act what, world& w, reader& in) {
       return w.forget_names();
     case act::turn:
       return w.turn(1 + in.octet() % 16);
+    case act::client_tls: {
+      const auto from = who();
+      return w.begin_tls(from, in.octet() % 2 != 0);
+    }
     case act::count:
       return;
   }
@@ -178,12 +183,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   reader in(data, size);
   const auto flags = in.octet();
   const auto ways = (flags & 0x40) != 0 ? exeat::fuzz::ways::of(in.octet()) : exeat::fuzz::ways{};
+  const auto more = (flags & 0x80) != 0 ? in.octet() : 0U;
   world w({.cuts = (flags & 1) != 0,
            .others = (flags & 2) != 0,
            .idle = (flags & 4) != 0,
            .via = (flags & 8) != 0,
            .policy = flags >> 4 & 3,
-           .ways = ways});
+           .ways = ways,
+           .tls = (more & 1) != 0,
+           .proves = (more & 2) != 0,
+           .timed = (more & 0x80) != 0,
+           .narrow = {.requests = (more & 4) != 0,
+                      .dials = (more & 8) != 0,
+                      .lookups = (more & 0x10) != 0,
+                      .seats = (more & 0x20) != 0,
+                      .buffers = (more & 0x40) != 0}});
   for (unsigned i = 0; i < most_acts && !in.done(); ++i) {
     const auto code = in.octet();
     const auto what = static_cast<act>((code & ~at_once) % static_cast<unsigned>(act::count));

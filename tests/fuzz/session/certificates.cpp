@@ -98,7 +98,7 @@ certificates& certificates::get() {
   return only;
 }
 
-certificates::certificates() : of_client_(new_context(TLS_client_method())) {
+certificates::certificates() {
   const std::string names =
       "DNS:hop.test,IP:" + stage::get().address(origin::hop).to_string() + ",DNS:proxy.test";
   const auto key = new_key();
@@ -111,18 +111,30 @@ certificates::certificates() : of_client_(new_context(TLS_client_method())) {
     EXPECT(SSL_CTX_use_certificate(context, impostor ? other.get() : certificate.get()) == 1);
     EXPECT(SSL_CTX_use_PrivateKey(context, impostor ? key_of_other.get() : key.get()) == 1);
   }
-  SSL_CTX_set_verify(of_client_, SSL_VERIFY_NONE, nullptr);
+  const auto key_of_client = new_key();
+  const auto client = new_certificate(key_of_client.get(), "client", "URI:spiffe://fuzz/agent");
+  for (const bool proves : {false, true}) {
+    auto* context = of_client_[proves ? 1 : 0] = new_context(TLS_client_method());
+    SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
+    if (!proves) continue;
+    EXPECT(SSL_CTX_use_certificate(context, client.get()) == 1);
+    EXPECT(SSL_CTX_use_PrivateKey(context, key_of_client.get()) == 1);
+  }
 
   const secret_folder folder;
-  auto opened = proxy::tls_source::open({.certificate = folder.write("proxy.pem", pem_of(certificate.get())),
-                                         .key = folder.write("proxy.key", pem_of(key.get())),
-                                         .client_ca = {},
-                                         .crl = {}});
-  if (!opened) std::fprintf(stderr, "%s\n", opened.error().c_str());
-  EXPECT(opened.has_value());
-  source_ = std::move(*opened);
-  // The next look at the files lies behind all that the clock of an input can say.
-  (void)source_->current(std::chrono::steady_clock::time_point(std::chrono::hours(24 * 365 * 100)));
+  const auto chain = folder.write("proxy.pem", pem_of(certificate.get()));
+  const auto key_file = folder.write("proxy.key", pem_of(key.get()));
+  const auto client_ca = folder.write("client.pem", pem_of(client.get()));
+  for (const bool asks : {false, true}) {
+    auto opened = proxy::tls_source::open(
+        {.certificate = chain, .key = key_file, .client_ca = asks ? client_ca : "", .crl = {}});
+    if (!opened) std::fprintf(stderr, "%s\n", opened.error().c_str());
+    EXPECT(opened.has_value());
+    auto& source = sources_[asks ? 1 : 0];
+    source = std::move(*opened);
+    // The next look at the files lies behind all that the clock of an input can say.
+    (void)source->current(std::chrono::steady_clock::time_point(std::chrono::hours(24 * 365 * 100)));
+  }
 }
 
 tls_end::tls_end(SSL_CTX* context, int fd) : ssl_(SSL_new(context)) {
@@ -135,8 +147,8 @@ tls_end tls_end::server(int fd, bool impostor) {
   return out;
 }
 
-tls_end tls_end::client(int fd) {
-  tls_end out(certificates::get().of_client(), fd);
+tls_end tls_end::client(int fd, bool proves) {
+  tls_end out(certificates::get().of_client(proves), fd);
   SSL_set_connect_state(out.ssl_.get());
   return out;
 }

@@ -34,17 +34,21 @@ class certificates {
   /// Both of hop's certificates, the true one and the impostor's: the second is trusted, and says another
   /// name.
   const std::string& pem() const noexcept { return pem_; }
-  /// For listeners, with the true certificate; its files are never looked at again.
-  const std::shared_ptr<proxy::tls_source>& source() const noexcept { return source_; }
+  /// For listeners, with the true certificate; its files are never looked at again. `asks`: for a client's
+  /// certificate.
+  const std::shared_ptr<proxy::tls_source>& source(bool asks) const noexcept {
+    return sources_[asks ? 1 : 0];
+  }
   SSL_CTX* of_hop(bool impostor) const noexcept { return of_hop_[impostor ? 1 : 0]; }
-  SSL_CTX* of_client() const noexcept { return of_client_; }
+  /// `proves`: with a certificate of "spiffe://fuzz/agent".
+  SSL_CTX* of_client(bool proves) const noexcept { return of_client_[proves ? 1 : 0]; }
 
  private:
   certificates();
   std::string pem_;
   SSL_CTX* of_hop_[2];
-  SSL_CTX* of_client_;
-  std::shared_ptr<proxy::tls_source> source_;
+  SSL_CTX* of_client_[2];
+  std::shared_ptr<proxy::tls_source> sources_[2];
 };
 
 /// TLS over a non-blocking socket that somebody else closes.
@@ -52,7 +56,7 @@ class tls_end {
  public:
   /// We are the server of `impostor` or the true one's certificate, or the client.
   static tls_end server(int fd, bool impostor);
-  static tls_end client(int fd);
+  static tls_end client(int fd, bool proves);
 
   bool is_open() const noexcept { return open_; }
   /// Goes on with the handshake; false where nothing moved.

@@ -44,6 +44,15 @@ bool belongs_to(int fd, phase p) {
 
 }  // namespace
 
+judge::judge(const world_options& options) noexcept
+    : only_named_(!options.others),
+      cuts_(options.cuts),
+      via_(options.via),
+      timed_(options.timed),
+      narrow_(options.narrow),
+      ways_(options.ways),
+      streams_(options.ways) {}
+
 void judge::policy_in_force(std::size_t i) noexcept {
   policy_ = i;
   seen_[i] = true;
@@ -62,6 +71,46 @@ bool judge::ever_allowed(origin o) const noexcept {
   return false;
 }
 
+void judge::cut_out_of_time() {
+  if (timed_ && agent_began_ && time_now() - *agent_began_ >= time_limit) cut_off_ = used_;
+}
+
+// Who holds a tunnel holds a seat.
+void judge::check_tunnels(const proxy::event& e) {
+  if (e.method != "CONNECT") return;
+  auto& one = told_[std::string(e.id.view())];
+  const bool opens = e.kind == proxy::event::kind::decision && e.status == 200;
+  if (opens) {
+    one.place = std::string(e.job) + "/" + std::string(e.phase);
+    EXPECT(++tunnels_[one.place] <= narrow_.most_of_phase());
+    std::uint32_t of_job = 0;
+    for (const auto& [place, count] : tunnels_)
+      of_job += place.starts_with(std::string(e.job) + "/") ? count : 0;
+    EXPECT(of_job <= narrow_.most_of_job());
+  } else if (e.kind == proxy::event::kind::close) {
+    --tunnels_[one.place];
+  }
+}
+
+// A bucket of so many, which fills as fast.
+void judge::check_rate(const proxy::event& e) {
+  if (!narrow_.requests || e.verdict != proxy::outcome::allow || e.kind != proxy::event::kind::decision)
+    return;
+  const bool local = !e.client || (e.client->is_v4() && e.client->bytes()[0] == 127);
+  const auto who = local ? std::string(e.client ? "tcp" : "unix") : e.client->to_string();
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(time_now() - beginning).count();
+  EXPECT(++requests_[who] <= few_requests * (1 + static_cast<std::uint32_t>(seconds)));
+}
+
+void judge::check_time(const proxy::event& e) {
+  if (!timed_ || !only_named_ || e.verdict != proxy::outcome::allow || e.phase != phase_names[1] ||
+      e.kind != proxy::event::kind::decision || (!e.address && e.upstream.empty()))
+    return;
+  const auto began = time_now() - std::chrono::floor<std::chrono::milliseconds>(e.total);
+  if (!agent_began_ || began < *agent_began_) agent_began_ = began;
+  EXPECT(began - *agent_began_ < time_limit);
+}
+
 void judge::asked(std::string_view name) {
   const auto text = lower(name);
   const auto o = origin_of(text);
@@ -77,7 +126,14 @@ void judge::use_name(std::string_view name) {
   EXPECT(names_of_many_.size() <= name_limit);
 }
 
-void judge::connecting(int, const sockaddr& to) {
+void judge::check_dials_of_hole(int fd) {
+  if (!narrow_.dials || !only_named_) return;
+  std::erase_if(dials_of_hole_, [](const auto& one) { return cookie_of(one.first) != one.second; });
+  EXPECT(dials_of_hole_.empty());
+  dials_of_hole_.emplace_back(fd, cookie_of(fd));
+}
+
+void judge::connecting(int fd, const sockaddr& to) {
   flush_mark();
   const auto address = proxy::address_from(&to);
   EXPECT(address);
@@ -87,11 +143,13 @@ void judge::connecting(int, const sockaddr& to) {
   EXPECT(o);
   if (ways_.is_hop(*o)) return;
   EXPECT(*o != origin::no && ever_allowed(*o) && !ways_.toward(*o));
+  if (*o == origin::hole) check_dials_of_hole(fd);
 }
 
 void judge::sending(int fd) {
   flush_mark();
   peer_ = streams_.find(fd);
+  cookie_ = timed_ ? cookie_of(fd) : 0;
   peer_is_over_ =
       peer_.kind == streams::kind::client && only_named_ &&
       ((over_ > 0 && belongs_to(fd, phase::setup)) || (over_ > 1 && belongs_to(fd, phase::agent)));
@@ -110,6 +168,9 @@ void judge::count_up(std::optional<origin> to, std::size_t octets) {
   if (*to == origin::budget) EXPECT(up <= up_limit);
   EXPECT(step_of(*to) >= over_);
   if (cuts_) EXPECT(allowed_now(*to));
+  if (!timed_ || step_of(*to) != 1) return;
+  EXPECT(!cut_off_.contains(cookie_));
+  used_.insert(cookie_);
 }
 
 void judge::sent_to_hop(hop_stream& stream, const char* data, std::size_t octets) {
@@ -196,10 +257,13 @@ void judge::push(unsigned, const proxy::event& e) noexcept {
   const auto o = origin_of(lower(e.host));
   if (e.verdict == proxy::outcome::allow) {
     check_way(e, o);
+    check_time(e);
+    check_rate(e);
     EXPECT(o && *o != origin::no);
     if (e.phase == phase_names[0]) EXPECT(*o == origin::set);
     if (e.phase == phase_names[1]) EXPECT(*o != origin::set && ever_allowed(*o));
   }
+  check_tunnels(e);
   if (e.verdict == proxy::outcome::would_deny) EXPECT(e.phase == phase_names[2]);
 }
 

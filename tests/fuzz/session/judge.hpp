@@ -13,6 +13,7 @@
 #include "proxy/event.hpp"
 #include "proxy/job_table.hpp"
 #include "tests/fuzz/session/kernel.hpp"
+#include "tests/fuzz/session/options.hpp"
 #include "tests/fuzz/session/stage.hpp"
 #include "tests/fuzz/session/streams.hpp"
 #include "tests/fuzz/session/ways.hpp"
@@ -29,10 +30,7 @@ inline constexpr jobs::step step_of(origin o) noexcept {
 
 class judge final : public proxy::event_sink, public kernel_watch {
  public:
-  /// `only_named`: no listener is there by which a phase in audit, or another job, could reach the same
-  /// origins; then seals and reloads are checked to the octet. `cuts`: `on_tighten: cut`.
-  judge(bool only_named, bool cuts, bool via, const ways& ways) noexcept
-      : only_named_(only_named), cuts_(cuts), via_(via), ways_(ways), streams_(ways) {}
+  explicit judge(const world_options& options) noexcept;
 
   // What the world does to the proxy.
 
@@ -41,6 +39,8 @@ class judge final : public proxy::event_sink, public kernel_watch {
   void sealed_before(jobs::step step) noexcept {
     if (step > over_) over_ = step;
   }
+  /// What has used up its time has been cut.
+  void cut_out_of_time();
   /// A name server was asked.
   void asked(std::string_view name);
   /// What a client got, or an origin, from the first octet on, as far as it was kept.
@@ -69,7 +69,7 @@ class judge final : public proxy::event_sink, public kernel_watch {
     proxy::outcome verdict{};  ///< of the decision
     std::uint16_t status = 0;
     bool connect = false;
-    std::string host;
+    std::string host, place;         ///< `place`: job and phase
     std::uint64_t up = 0, down = 0;  ///< of the last line
   };
   bool ever_allowed(origin o) const noexcept;
@@ -82,9 +82,18 @@ class judge final : public proxy::event_sink, public kernel_watch {
   void use_name(std::string_view name);
   void check_way(const proxy::event& e, std::optional<origin> o) const;
 
+  void check_tunnels(const proxy::event& e);
+  void check_rate(const proxy::event& e);
+  void check_time(const proxy::event& e);
+  void check_dials_of_hole(int fd);
+
+  /// No listener is there by which a phase in audit, or another job, could reach the same origins; then seals
+  /// and reloads are checked to the octet.
   bool only_named_;
-  bool cuts_;
+  bool cuts_;  ///< `on_tighten: cut`
   bool via_;
+  bool timed_;
+  narrow narrow_;
   ways ways_;
   streams streams_;
   std::size_t policy_ = 0;
@@ -94,6 +103,13 @@ class judge final : public proxy::event_sink, public kernel_watch {
   hop_stream* mark_ = nullptr;
   bool peer_is_over_ = false;  ///< it is a client's, of a phase that is over
   jobs::step over_ = 0;
+  std::uint64_t cookie_ = 0;  ///< of the socket that is being written to
+  /// When agent began, at the latest; and the sockets to origins that were in use when its time was over.
+  std::optional<std::chrono::milliseconds> agent_began_;
+  std::set<std::uint64_t> used_, cut_off_;
+  std::vector<std::pair<int, std::uint64_t>> dials_of_hole_;
+  std::map<std::string, std::uint32_t, std::less<>> requests_;  ///< let through, by client
+  std::map<std::string, std::uint32_t, std::less<>> tunnels_;   ///< open, by job and phase
   std::map<std::string, told, std::less<>> told_;
   std::array<std::array<std::uint64_t, core::reason_count>, metrics::verdict_count> counted_{};
   std::array<std::uint64_t, origin_count> up_{};

@@ -9,6 +9,8 @@
 
 namespace exeat::fuzz {
 
+/// When each input begins.
+inline constexpr std::chrono::milliseconds beginning{1'000'000};
 /// Of CLOCK_MONOTONIC as the proxy sees it (and c-ares, where its library asks through the same symbol).
 void set_time(std::chrono::milliseconds since_boot) noexcept;
 void pass_time(std::chrono::milliseconds duration) noexcept;

@@ -65,9 +65,11 @@ constexpr std::string_view less =
     "      - {host: bud.test, ports: [18080], tls: any, upload_limit: 1000, download_limit: 700, "
     "request_limit: 2}\n";
 
-std::string policy_text(const std::string& setup, const std::string& agent, const std::string& addresses) {
-  return "version: 1\nphases:\n  setup:\n    untrusted: false\n    allow:\n" + setup +
-         "  agent:\n    allow:\n" + agent + "  watch:\n    mode: audit\n    allow:\n" + std::string(web) +
+std::string policy_text(const std::string& setup, const std::string& agent, const std::string& addresses,
+                        bool timed) {
+  return "version: 1\nphases:\n  setup:\n    untrusted: false\n    allow:\n" + setup + "  agent:\n" +
+         (timed ? "    time_limit: 30s\n" : "") + "    allow:\n" + agent +
+         "  watch:\n    mode: audit\n    allow:\n" + std::string(web) +
          "deny:\n  - {host: no.test}\naddresses:\n" + addresses;
 }
 
@@ -128,19 +130,22 @@ stage::stage() {
 
   const std::string set = "      - {host: set.test, ports: [18080]}\n";
   const std::string others(rules_of_agent);
-  const std::array texts{
-      policy_text(set, std::string(web) + std::string(budget) + others, addresses),
-      policy_text(set, std::string(budget) + others, addresses),
-      policy_text("      []\n", "      - {host: raw.test, ports: [18022], tls: any}\n", addresses),
-      policy_text(set, std::string(web) + std::string(less) + others, addresses),
-  };
-  for (std::size_t i = 0; i < policy_count; ++i) {
-    auto loaded = config::parse_policy(texts[i], "policy.yaml");
-    if (!loaded) {
-      for (const auto& e : loaded.error()) std::fprintf(stderr, "%s\n", e.to_string().c_str());
-      std::abort();
+  std::size_t next = 0;
+  for (const bool timed : {false, true}) {
+    const std::array texts{
+        policy_text(set, std::string(web) + std::string(budget) + others, addresses, timed),
+        policy_text(set, std::string(budget) + others, addresses, timed),
+        policy_text("      []\n", "      - {host: raw.test, ports: [18022], tls: any}\n", addresses, timed),
+        policy_text(set, std::string(web) + std::string(less) + others, addresses, timed),
+    };
+    for (const auto& text : texts) {
+      auto loaded = config::parse_policy(text, "policy.yaml");
+      if (!loaded) {
+        for (const auto& e : loaded.error()) std::fprintf(stderr, "%s\n", e.to_string().c_str());
+        std::abort();
+      }
+      policies_[next++] = std::move(*loaded);
     }
-    policies_[i] = std::move(*loaded);
   }
 }
 

@@ -1,6 +1,7 @@
 // The origins, hosts and policies that the session target plays with, and which of them may meet.
 #pragma once
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -64,6 +65,8 @@ constexpr origin behind(origin o) noexcept {
 std::optional<origin> origin_of(std::string_view host) noexcept;
 
 inline constexpr std::uint64_t up_limit = 3000, down_limit = 5000, request_limit = 4, name_limit = 2;
+/// Of agent, where the policy is timed.
+inline constexpr std::chrono::seconds time_limit{30};
 
 enum class phase : std::uint8_t { setup, agent, watch };
 inline constexpr std::array<std::string_view, 3> phase_names{"setup", "agent", "watch"};
@@ -81,13 +84,16 @@ class stage {
   /// Non-blocking; -1 where nobody listens.
   int listener(origin o) const noexcept { return listeners_[index(o)]; }
   std::optional<origin> at(const core::ip_address& address, std::uint16_t port) const noexcept;
-  std::shared_ptr<const allowlist::policy> policy(std::size_t i) const noexcept { return policies_[i]; }
+  /// `timed`: with a `time_limit` on agent.
+  std::shared_ptr<const allowlist::policy> policy(std::size_t i, bool timed) const noexcept {
+    return policies_[timed ? i + policy_count : i];
+  }
 
  private:
   stage();
   std::array<core::ip_address, origin_count> addresses_;
   std::array<int, origin_count> listeners_{};
-  std::array<std::shared_ptr<const allowlist::policy>, policy_count> policies_;
+  std::array<std::shared_ptr<const allowlist::policy>, 2 * policy_count> policies_;
 };
 
 }  // namespace exeat::fuzz

@@ -13,12 +13,6 @@ namespace {
 
 constexpr std::size_t longest_head = 20'000;
 
-std::uint64_t cookie_of(int fd) {
-  std::uint64_t cookie = 0;
-  socklen_t size = sizeof cookie;
-  return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
-}
-
 std::optional<origin> peer_of(int fd) {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
@@ -44,6 +38,12 @@ target read_target(std::string_view text) {
 }
 
 }  // namespace
+
+std::uint64_t cookie_of(int fd) noexcept {
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
 
 std::optional<hop_head> read_hop_head(std::string_view octets, const ways& ways, origin hop, bool via) {
   const auto end = octets.find("\r\n\r\n");

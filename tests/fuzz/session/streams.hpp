@@ -11,6 +11,9 @@
 
 namespace exeat::fuzz {
 
+/// SO_COOKIE of a socket; 0: it is none.
+std::uint64_t cookie_of(int fd) noexcept;
+
 /// One connection to an upstream proxy, in the clear.
 struct hop_stream {
   origin hop{};

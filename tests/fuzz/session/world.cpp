@@ -56,23 +56,31 @@ config::settings settings_of(const world_options& options) {
   s.timeouts.tunnel_idle = milliseconds(options.idle ? 25'000 : 0);
   s.on_tighten = options.cuts ? config::tighten_action::cut : config::tighten_action::keep;
   if (options.via) s.via = "exeat";
+  if (options.narrow.requests) s.limits.requests_per_client = few_requests;
+  if (options.narrow.dials) s.limits.dials_per_destination = 1;
+  if (options.narrow.lookups) {
+    s.limits.lookups = 2;
+    s.limits.lookups_per_phase = 1;
+  }
+  if (options.narrow.buffers) s.limits.buffers = std::uint64_t{400} * 1024;
   return s;
 }
 
 }  // namespace
 
 world::world(const world_options& options)
-    : options_(options),
-      descriptors_(open_descriptors()),
-      judge_(!options.others, options.cuts, options.via, options.ways) {
+    : options_(options), descriptors_(open_descriptors()), judge_(options_) {
   name_server::get().reset();
-  set_time(milliseconds(1'000'000));
+  set_time(beginning);
   job_ = std::make_shared<jobs::job>("", jobs::plan{{{"setup"}, {"agent", "watch"}}});
   opened_ = std::make_shared<jobs::job>(std::string(opened_id), jobs::plan{{{"agent"}}},
                                         std::vector<jobs::token>{{"agent", jobs::sha256_of("u").value()}});
   for (auto& seats : seats_) {
     counts_.push_back(std::make_shared<proxy::job_counts>(1));
-    seats = std::make_shared<proxy::job_seats>(proxy::job_seats::limits{.per_phase = 4, .per_job = 5}, 1);
+    seats = std::make_shared<proxy::job_seats>(
+        proxy::job_seats::limits{.per_phase = options.narrow.most_of_phase(),
+                                 .per_job = options.narrow.most_of_job()},
+        1);
   }
   process_.settings = settings_of(options);
   const auto& limits = process_.settings.limits;
@@ -96,38 +104,51 @@ world::world(const world_options& options)
   settle();
 }
 
-void world::add_listener(const config::listener& configured, int fd, config::endpoint bound) {
+void world::add_listener(const config::listener& configured, int fd, config::endpoint bound,
+                         std::shared_ptr<proxy::tls_source> tls) {
   if (const auto* tcp = std::get_if<config::tcp_endpoint>(&bound))
     process_.own_endpoints.push_back({tcp->address, tcp->port});
-  listeners_.push_back({configured, std::move(bound), {fd}, {}, {}});
+  listeners_.push_back({configured, std::move(bound), {fd}, {}, std::move(tls)});
   worker_->add_listener(listeners_.back());
 }
 
-void world::add_listeners() {
+void world::on_path(const config::listener& configured, std::string_view end) {
   static unsigned serial = 0;
-  const auto on_path = [&](config::listener configured, std::string_view end) {
-    sockaddr_un at{};
-    at.sun_family = AF_UNIX;
-    const auto name =
-        "exeat-fuzz-" + std::to_string(::getpid()) + "-" + std::to_string(++serial) + "-" + std::string(end);
-    std::memcpy(at.sun_path + 1, name.data(), name.size());
-    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    EXPECT(::bind(fd, reinterpret_cast<const sockaddr*>(&at), size) == 0 && ::listen(fd, 64) == 0);
-    add_listener(configured, fd, config::unix_endpoint{name});
-  };
-  const auto on_port = [&](config::listener configured) {
-    configured.endpoint = config::tcp_endpoint{};
-    auto bound = proxy::bind_listener(configured, 1);
-    EXPECT(bound.has_value());
-    add_listener(configured, bound->descriptors[0], bound->bound);
-  };
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  const auto name =
+      "exeat-fuzz-" + std::to_string(::getpid()) + "-" + std::to_string(++serial) + "-" + std::string(end);
+  std::memcpy(at.sun_path + 1, name.data(), name.size());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  EXPECT(::bind(fd, reinterpret_cast<const sockaddr*>(&at), size) == 0 && ::listen(fd, 64) == 0);
+  add_listener(configured, fd, config::unix_endpoint{name});
+}
+
+void world::on_port(config::listener configured, std::shared_ptr<proxy::tls_source> tls) {
+  configured.endpoint = config::tcp_endpoint{};
+  if (tls) configured.tls.emplace();
+  auto bound = proxy::bind_listener(configured, 1);
+  EXPECT(bound.has_value());
+  add_listener(configured, bound->descriptors[0], bound->bound, std::move(tls));
+}
+
+void world::add_listeners() {
   config::listener of_setup{.phase = "setup"};
   config::listener of_agent{.phase = "agent"};
   on_path(of_setup, "setup");
   on_path(of_agent, "agent");
   on_port(of_agent);
-  if (!options_.others) return;
+  if (options_.others) add_other_listeners();
+  if (options_.tls) on_port(of_agent, certificates::get().source(false));
+  if (!options_.proves) return;
+  config::identity_check proof;
+  proof.kind = config::identity_check::source::mtls;
+  proof.certificates.push_back({.pattern = "spiffe://fuzz/{phase}", .phase = {}});
+  on_port({.identity = {proof}}, certificates::get().source(true));
+}
+
+void world::add_other_listeners() {
   on_path({.phase = "watch"}, "watch");
   config::identity_check token;
   token.kind = config::identity_check::source::credential;
@@ -141,7 +162,7 @@ void world::add_listeners() {
 }
 
 std::shared_ptr<const proxy::job_table> world::table() {
-  const auto policy = stage::get().policy(policy_);
+  const auto policy = stage::get().policy(policy_, options_.timed);
   auto out = std::make_shared<proxy::job_table>();
   out->implicit = {job_, std::make_shared<const proxy::loaded_policy>(policy, slots_, book_), counts_[0],
                    seats_[0]};
@@ -186,7 +207,14 @@ void world::connect(unsigned which) {
     ::close(fd);
     return;
   }
-  clients_.push_back({.fd = fd});
+  clients_.push_back({.fd = fd, .to_tls = listeners_[which % listeners_.size()].tls != nullptr});
+}
+
+void world::begin_tls(unsigned who, bool proves) {
+  auto* one = pick(side::client, who);
+  if (one == nullptr || one->fd < 0 || one->tls || !one->to_tls) return;
+  one->owed = 0;
+  one->tls = tls_end::client(one->fd, proves);
 }
 
 ssize_t world::send(end& to, std::string_view octets) noexcept {
@@ -300,7 +328,10 @@ void world::stop() {
 }
 
 void world::cut_out_of_time() {
+  watch(&judge_);
   worker_->cut_out_of_time();
+  watch(nullptr);
+  judge_.cut_out_of_time();
 }
 
 void world::forget_names() {
@@ -366,6 +397,7 @@ bool world::move(side whose) {
                              : ::recv(one.fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
       if (n <= 0) break;
       any = true;
+      if (one.to_tls && !one.tls) continue;  // an alert, or a word to whoever speaks HTTP without TLS
       const auto room = most_kept - std::min(most_kept, one.got.size());
       one.got.append(buffer.data(), std::min(room, static_cast<std::size_t>(n)));
     }

@@ -16,17 +16,9 @@
 #include "tests/fuzz/session/certificates.hpp"
 #include "tests/fuzz/session/judge.hpp"
 #include "tests/fuzz/session/names.hpp"
+#include "tests/fuzz/session/options.hpp"
 
 namespace exeat::fuzz {
-
-struct world_options {
-  bool cuts = false;    ///< `on_tighten: cut`
-  bool others = false;  ///< listeners of an audited phase, with credentials, and with a PROXY header
-  bool idle = false;    ///< a limit on idle tunnels
-  bool via = false;
-  std::size_t policy = 0;
-  fuzz::ways ways = {};
-};
 
 class world {
  public:
@@ -39,6 +31,8 @@ class world {
   // Everything that takes a number takes any.
 
   void connect(unsigned listener);
+  /// The client begins TLS, maybe with a certificate.
+  void begin_tls(unsigned who, bool proves);
   enum class side : std::uint8_t { client, origin };
   void say(side whose, unsigned who, std::string_view octets);
   void say_much(side whose, unsigned who, unsigned kibibytes);
@@ -70,15 +64,20 @@ class world {
   /// One end of a connection in our hands.
   struct end {
     int fd = -1;
-    origin of{};  ///< of an origin
+    origin of{};          ///< of an origin
+    bool to_tls = false;  ///< a client of a listener that speaks TLS
     std::optional<tls_end> tls = {};
     bool reads = true;
     std::size_t owed = 0;  ///< octets of filler that it still wants to send
     std::string got;
   };
   end* pick(side whose, unsigned who) noexcept;
-  void add_listener(const config::listener& configured, int fd, config::endpoint bound);
+  void add_listener(const config::listener& configured, int fd, config::endpoint bound,
+                    std::shared_ptr<proxy::tls_source> tls = {});
+  void on_path(const config::listener& configured, std::string_view end);
+  void on_port(config::listener configured, std::shared_ptr<proxy::tls_source> tls = {});
   void add_listeners();
+  void add_other_listeners();
   std::shared_ptr<const proxy::job_table> table();
   void publish(bool cut);
   unsigned run(unsigned most);
