@@ -149,7 +149,7 @@ void summary(const findings& all, const tally& count) {
   if (p.already_allowed > 0) fmt::print(stderr, ", {} allowed by the policy by now", p.already_allowed);
   fmt::print(stderr, "\n");
   for (const auto& [code, times] : p.other_reasons)
-    fmt::print(stderr, "  {} x {}: no rule would change that\n", times, code);
+    fmt::print(stderr, "  {} x {}: no rule is proposed for that\n", times, code);
   if (p.left_out > 0)
     fmt::print(stderr,
                "  {} requests are left out: more than 100,000 different ones, which looks like a flood\n",

@@ -50,7 +50,7 @@ struct session::peeked {
   bool spoke_tls = false;   ///< an alert will be understood
   bool spoke_http = false;  ///< an HTTP answer will be understood
   hello_facts hello;
-  std::string shortage;  ///< what `error` points into, of a limit
+  std::string words;  ///< what `error` points into where it is not a constant
 };
 
 task<void> session::serve_connect() {
@@ -220,6 +220,9 @@ task<void> session::peek(const request_record& record, peeked& seen) {
     seen.reason = core::reason::sni_missing;
   } else if (name == nullptr ? hello.has_sni : !(hello.sni && *hello.sni == *name)) {
     seen.reason = core::reason::sni_mismatch;
+    seen.words = name == nullptr ? std::string("a tunnel to an address must carry no server name")
+                                 : "the ClientHello names " + seen.hello.sni;
+    seen.error = seen.words;
   } else if (hello.has_ech &&
              allowlist::ech_of(record.phase_of(), record.rule) == allowlist::ech_mode::refuse) {
     seen.reason = core::reason::ech_refused;
@@ -232,8 +235,8 @@ task<void> session::charge_peeked(const request_record& record, peeked& seen) {
   while (!claim.claim()) {
     if (claim.is_short()) {
       seen.reason = core::reason::upload_limit;
-      seen.shortage = record.limits->shortage(way::up, size);
-      seen.error = seen.shortage;
+      seen.words = record.limits->shortage(way::up, size);
+      seen.error = seen.words;
       co_return;
     }
     co_await await_budget();

@@ -129,6 +129,7 @@ def test_sni_of_another_host_is_refused(exeat, origin):
     proxy = exeat(tls_tunnel(server.port))
     got, record = refused_after_200(proxy, server, client_hello("other.corp.example"))
     assert record["reason"] == "sni-mismatch" and "SNI" in record["hint"]
+    assert record["error"] == "the ClientHello names other.corp.example"
     assert got[:1] == b"\x15", "a TLS alert"
     assert eventually(lambda: proxy.metric("exeat_decisions_total", reason="sni-mismatch") == 1)
 
