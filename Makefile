@@ -8,10 +8,10 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: help run build test test-quick tsan fuzz bench lint format image install clean
+.PHONY: help run build test test-quick tsan fuzz bench bench-micro lint format image install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: build ## build and serve on the built-in policy: 3128 setup, 3129 agent, 3130 mcp, admin 9400 (ARGS=... passes flags)
 	@exec build/release/exeat serve $(ARGS)
@@ -36,8 +36,15 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; the numbers go to docs/fu
 	@tools/install-packages build test
 	@tools/test fuzz $(FUZZ_SECONDS)
 
-bench: ## what the hot path costs, piece by piece (ARGS=... passes Google Benchmark's flags)
-	@tools/install-packages build bench
+bench: ## Exeat beside other proxies and a bare relay, then micro (ARGS: --quick, --modes, --peers, --seconds, ...; see bench/README.md)
+	@bench/install
+	@tools/build bench exeat load relay micro
+	@/usr/bin/python3 -B bench/run $(ARGS)
+	@mkdir -p build/bench-results
+	@build/bench/bench/micro --benchmark_min_time=0.1 --benchmark_out=build/bench-results/micro.json --benchmark_out_format=json
+
+bench-micro: ## what the hot path costs, piece by piece (ARGS=... passes Google Benchmark's flags)
+	@bench/install
 	@tools/build bench micro
 	@build/bench/bench/micro $(ARGS)
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -129,3 +130,33 @@ def test_idle_tunnels_are_real(proxy):
     said = load("idle", "--concurrency", "100", "--seconds", "20", proxy=proxy)
     assert said["errors"] == {} and said["tunnels"] == said["alive"] == said["origin"]["connections"] == 100
     assert said["origin"]["octets"] == 6400
+
+
+def test_the_runner_writes_page_figures_and_chart(tmp_path):
+    probe = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, check=False)
+    if os.geteuid() != 0 or probe.returncode != 0:
+        pytest.skip("needs namespaces")
+    binaries = tmp_path / "binaries"
+    binaries.mkdir()
+    for path in (LOAD, RELAY):
+        (binaries / Path(path).name).symlink_to(path)
+    done = subprocess.run(
+        [sys.executable, "-B", ROOT / "bench/run", "--quick", "--peers", "none", "--modes", "connect,deny,bulk-up,direct"],
+        capture_output=True, text=True, timeout=60, env=clean_environment(), check=False)
+    assert done.returncode == 2 and "no such mode: direct" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-B", ROOT / "bench/run", "--peers", "none", "--modes", "connect,deny,bulk-up", "--rounds", "1",
+         "--seconds", "0.1", "--exeat", os.environ["EXEAT_BINARY"], "--binaries", binaries, "--out", tmp_path / "out"],
+        capture_output=True, text=True, timeout=100, env=clean_environment(), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "out/bench.json").read_text())
+    assert set(found["modes"]) == {"connect", "deny", "bulk-up"} and found["absent"] == {}
+    for mode, rows in found["modes"].items():
+        assert {"exeat", "relay"} <= set(rows), mode
+        assert ("direct" in rows) == (mode != "deny")
+        assert all(row["errors"] == 0 for row in rows.values())
+        assert rows["exeat"]["resident"] > 1 << 20
+    page = (tmp_path / "out/bench.md").read_text()
+    assert "## Against the bare relay (= 1)" in page and "`bulk-up`" in page
+    drawn = ElementTree.parse(tmp_path / "out/bench.svg").getroot()
+    assert drawn.tag.endswith("svg") and len(drawn.findall(".//{*}rect")) >= 2

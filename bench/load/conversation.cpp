@@ -49,16 +49,21 @@ void conversation::begin() {
 
 bool conversation::go_on() {
   while (begun_) {
-    if (!rest_.empty()) {
-      const io state = connection_.send(rest_);
-      if (state != io::done) {
-        return state == io::again;
-      }
+    if (!rest_.empty() && connection_.send(rest_) == io::again) {
+      return true;  // what has failed shows in what is read
     }
     const heard what = listen();
-    if (what != heard::all) {
-      return what == heard::nothing;
+    if (what == heard::stale && !counts_.stopping) {
+      if (!dial_again()) {
+        return false;
+      }
+      rest_ = about_.message;
+      continue;
     }
+    if (what != heard::all) {
+      return what == heard::nothing || what == heard::stale;
+    }
+    used_ = true;
     counts_.done(since_);
     begun_ = false;
     if (counts_.stopping) {
@@ -66,14 +71,17 @@ bool conversation::go_on() {
     }
     const bool stays = !about_.page || reply_.persistent();
     begin();
-    if (!stays) {
-      ++counts_.redials;
-      if (!connect(about_.redial())) {
-        return false;
-      }
+    if (!stays && !dial_again()) {
+      return false;
     }
   }
   return true;
+}
+
+bool conversation::dial_again() {
+  ++counts_.redials;
+  used_ = false;
+  return connect(about_.redial());
 }
 
 conversation::heard conversation::listen() {
@@ -84,6 +92,9 @@ conversation::heard conversation::listen() {
       return heard::nothing;
     }
     if (about_.page) {
+      if (state != io::done && used_ && !reply_.begun()) {
+        return heard::stale;
+      }
       const auto read = state == io::done     ? reply_.take({scratch.data(), got})
                         : state == io::closed ? reply_.ended()
                                               : reply::state::broken;

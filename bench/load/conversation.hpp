@@ -28,12 +28,13 @@ class conversation final : public waiter {
   void ready(std::uint32_t events) override;
 
  private:
-  enum class heard { nothing, all, broken };
+  enum class heard { nothing, all, stale, broken };  // stale: closed since the last response
 
   void begin();
   bool go_on();
   heard listen();
   bool connect(int descriptor);
+  bool dial_again();
 
   loop& events_;
   channel connection_;
@@ -44,6 +45,7 @@ class conversation final : public waiter {
   std::uint64_t since_ = 0;
   std::uint64_t back_ = 0;
   bool begun_ = false;
+  bool used_ = false;  // a response has come on this connection
 };
 
 }  // namespace exeat::bench

@@ -21,6 +21,8 @@ class reply {
   /// The connection has ended.
   [[nodiscard]] state ended() const { return in_body_ && until_close_ ? state::whole : state::broken; }
 
+  /// Whether an octet of it has come.
+  [[nodiscard]] bool begun() const { return in_body_ || !head_.empty(); }
   [[nodiscard]] int status() const { return status_; }
   [[nodiscard]] std::uint64_t body() const { return body_; }
   /// Whether the connection may be used again.

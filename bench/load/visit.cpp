@@ -115,7 +115,8 @@ visit::outcome visit::answer() {
     if (read == reply::state::more) {
       continue;
     }
-    if (reply_.status() != what_.expected || (!what_.to_connect && reply_.body() != what_.body)) {
+    const bool good = what_.refusal ? reply_.status() / 100 == 4 : reply_.status() == 200;
+    if (!good || (!what_.to_connect && reply_.body() != what_.body)) {
       counts_.failed("status " + std::to_string(reply_.status()));
       return outcome::failed;
     }

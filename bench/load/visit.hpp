@@ -19,7 +19,7 @@ struct errand {
   /// One head for each port of the origin, which visits take in turn; empty: nothing is asked, the exchange
   /// comes at once.
   std::vector<std::string> heads;
-  int expected = 200;      // the status that makes the answer a good one
+  bool refusal = false;    // a good answer is 4xx, otherwise 200
   bool to_connect = true;  // a 200 has no body
   std::uint64_t body = 0;  // octets that the body must have, where it is not a tunnel
   std::string payload;     // what is sent through the tunnel and must come back; empty: no exchange
