@@ -14,7 +14,7 @@ def describe(proxy_cores, load_cores):
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
             break
-    return {"processor": model, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(),
+    return {"processor": model, "cores": os.cpu_count(), "kernel": platform.release(),
             "proxy_cores": len(proxy_cores), "load_cores": len(load_cores), "load_average": os.getloadavg()[0]}
 
 
@@ -24,4 +24,4 @@ def version(proxy):
         return ""
     done = subprocess.run(command, capture_output=True, text=True, env=proxy.environment(), check=False)
     lines = (done.stdout + done.stderr).strip().splitlines()
-    return lines[0].removeprefix("Server version: ")[:80] if lines else ""
+    return lines[0].removeprefix("Server version: ").removeprefix(f"{proxy.name} ")[:60].rstrip() if lines else ""

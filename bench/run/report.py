@@ -31,8 +31,9 @@ def _spread(values):
 
 def _ratios(mine, others, key):
     """The median of the ratios of each round: what disturbs a round disturbs both."""
-    pairs = [(a[key], b[key]) for a, b in zip(mine, others) if a.get(key) is not None and b.get(key)]
-    return statistics.median(a / b for a, b in pairs) if pairs else None
+    theirs = {other["round"]: other.get(key) for other in others}
+    ratios = [one[key] / theirs[one["round"]] for one in mine if one.get(key) and theirs.get(one["round"])]
+    return statistics.median(ratios) if ratios else None
 
 
 def summarise(result):
@@ -152,7 +153,7 @@ def markdown(summary):
         keys = ("p50", "p90", "p99", "p999", "max")
         out += _table(["", *keys], [(name, *(_number(found[kind][key]) for key in keys))
                                     for name, kind in (("no reload", "still"), ("a reload each second", "reloading"))])
-        out += [f"Reloads counted: {found['reloads']}.", ""]
+        out += ["Counted by Exeat: " + ", ".join(f"`{name}` {count:.0f}" for name, count in found["reloads"].items()) + ".", ""]
     wrong = [f"{mode} {name}: {row['errors']}" for mode, rows in summary["modes"].items() for name, row in rows.items()
              if row["errors"]]
     redials = [f"{mode} {name}" for mode, rows in summary["modes"].items() for name, row in rows.items() if row["redials"]]

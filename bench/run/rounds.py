@@ -39,7 +39,8 @@ def once(load, mode, proxy, seconds, cores):
 
 
 def rounds(load, modes, proxies, seconds, count, cores, until, tell):
-    """samples[mode][proxy]: a list with a result for each round. A round that would not end in time is not begun."""
+    """samples[mode][proxy]: a list with a result for each round. A round that would not end in time is not begun; the first
+    one is broken off then."""
     samples = {mode.name: {} for mode in modes}
     lengths = []
     for turn in range(count):
@@ -50,18 +51,23 @@ def rounds(load, modes, proxies, seconds, count, cores, until, tell):
         for mode in modes:
             # Another one begins in each round: no proxy always runs behind the same one.
             order = [proxy for proxy in proxies if mode.name in proxy.modes]
-            order = order[turn % len(order):] + order[:turn % len(order)]
+            order = order[turn % len(order):] + order[:turn % len(order)] if order else []
             for proxy in order:
+                if time.monotonic() > until:
+                    continue
                 said, why = once(load, mode, proxy, seconds, cores)
                 if said is None:
                     tell(f"  {mode.name} {proxy.name}: {why}")
                     continue
+                said["round"] = turn
                 samples[mode.name].setdefault(proxy.name, []).append(said)
                 wrong = sum(said["errors"].values())
                 tell(f"  {turn + 1} {mode.name:12} {proxy.name:14} {said['value']:12.2f} {mode.unit:6}"
                      + (f" cpu {1e6 * said['cpu_each']:10.1f} us" if said["cpu_each"] is not None else "")
                      + (f"  errors {wrong}: {said['errors']}" if wrong else ""))
         lengths.append(time.monotonic() - start)
+        if time.monotonic() > until:
+            tell(f"out of time in round {turn + 1}: what is missing of it was not measured")
     return samples
 
 
@@ -107,7 +113,7 @@ class Reloader:
     def __init__(self, proxy):
         self.proxy, self.over = proxy, threading.Event()
         self.texts = [proxy.policy(turn) for turn in (1, 2)]
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread, self.turn = threading.Thread(target=self._run, daemon=True), 0
 
     def counted(self):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -116,14 +122,13 @@ class Reloader:
                     for line in answer.read().decode().splitlines() if line.startswith("exeat_reloads_total")}
 
     def _run(self):
-        turn = 0
-        while not self.over.wait(1 if turn else 0.05):
+        while not self.over.wait(1 if self.turn else 0.05):
             fresh = self.proxy.folder / "policy.new"
-            fresh.write_text(self.texts[turn % 2])
+            fresh.write_text(self.texts[self.turn % 2])
             fresh.chmod(0o644)
             os.replace(fresh, self.proxy.folder / "policy.yaml")
             os.kill(self.proxy.process.pid, signal.SIGHUP)
-            turn += 1
+            self.turn += 1
 
     def __enter__(self):
         self.before = self.counted()
@@ -133,7 +138,12 @@ class Reloader:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
-        self.reloads = {key: value - self.before.get(key, 0) for key, value in self.counted().items()}
+        for _ in range(50):  # the last one may be under way
+            after = self.counted()
+            self.reloads = {key: value - self.before.get(key, 0) for key, value in after.items()}
+            if sum(self.reloads.values()) >= self.turn:
+                break
+            time.sleep(0.2)
 
 
 def reload(load, proxy, seconds, count, cores, tell):
