@@ -247,16 +247,17 @@ result run_idle(const order& wanted, unsigned count) {
     send(tunnels[i], word.data(), word.size(), MSG_NOSIGNAL);
     events.turn(0);
   }
-  const auto end = now() + 3 * second;
+  const auto end = now() + 20 * second;
   while (there.seen().octets < 64 * tunnels.size() && now() < end) {
     events.turn(5);
   }
   std::array<char, 128> back{};
   for (const int descriptor : tunnels) {
     pollfd waiting{.fd = descriptor, .events = POLLIN, .revents = 0};
-    found.alive +=
-        poll(&waiting, 1, 200) == 1 && recv(descriptor, back.data(), back.size(), MSG_DONTWAIT) == 64 ? 1U
-                                                                                                      : 0U;
+    found.alive += poll(&waiting, 1, now() < end ? 2000 : 0) == 1 &&
+                           recv(descriptor, back.data(), back.size(), MSG_DONTWAIT) == 64
+                       ? 1U
+                       : 0U;
     close(descriptor);
   }
   found.seen = there.seen();

@@ -7,6 +7,7 @@
 import argparse
 import json
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -117,6 +118,8 @@ def main():
         if not os.access(binary, os.X_OK):
             sys.exit(f"bench: no {binary}: make bench builds it")
     world.enter()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # for all that start here
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="exeat-bench-"))
     folder.chmod(0o755)

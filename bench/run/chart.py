@@ -7,7 +7,7 @@ ORDER = ["exeat", "squid", "trafficserver", "haproxy", "apache2", "tinyproxy", "
 SHADE = {"exeat": "exeat", "squid": "a", "trafficserver": "b", "haproxy": "c", "apache2": "d", "tinyproxy": "e", "privoxy": "f"}
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f; } .small { font-size: 10px; fill: #57606a; }
-.title { font-weight: 600; font-size: 13px; } .line { stroke: #d0d7de; } .one { stroke: #57606a; stroke-dasharray: 3 3; }
+.title { font-weight: 600; font-size: 12px; } .line { stroke: #d0d7de; } .one { stroke: #57606a; stroke-dasharray: 3 3; }
 .exeat { fill: #0969da; } .a { fill: #6e7781; } .b { fill: #8c959f; } .c { fill: #bf8700; } .d { fill: #a475f9; }
 .e { fill: #2da44e; } .f { fill: #cf6b9d; } text.strong { font-weight: 700; fill: #0969da; }
 @media (prefers-color-scheme: dark) {
@@ -15,7 +15,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; } .small { font-size: 10
   .exeat { fill: #4493f8; } .a { fill: #848d97; } .b { fill: #b1bac4; } .c { fill: #d29922; } .d { fill: #ab7df8; }
   .e { fill: #3fb950; } .f { fill: #db61a2; } text.strong { fill: #4493f8; }
 }"""
-LABELS, WIDE, BAR, GAP, TOP = 150, 300, 11, 14, 66
+LABELS, WIDE, BAR, GAP, TOP = 160, 300, 11, 14, 66
 
 
 def _panel(left, title, most, groups, measure):
@@ -55,7 +55,7 @@ def draw(summary):
     if not groups:
         return None
     height = TOP + sum(len(names) * BAR + GAP for _, names, _ in groups) + 12
-    width = LABELS + 2 * WIDE + 110
+    width = LABELS + 2 * WIDE + 120
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
            f'aria-label="Throughput and CPU per operation of proxies against a bare relay">',
            f"<style>{STYLE}</style>"]
@@ -66,6 +66,6 @@ def draw(summary):
             strong = "small strong" if name == "exeat" else "small"
             out.append(f'<text class="{strong}" x="{LABELS - 8}" y="{y + (i + 1) * BAR - 2}" text-anchor="end">{escape(name)}</text>')
         y += len(names) * BAR + GAP
-    out += _panel(LABELS, "Throughput, bare relay = 1: more is better", 1.6, groups, "value")
-    out += _panel(LABELS + WIDE + 60, "CPU per operation, bare relay = 1: less is better", 6, groups, "cpu")
+    out += _panel(LABELS, "Throughput, bare relay = 1: more is better", 2, groups, "value")
+    out += _panel(LABELS + WIDE + 60, "CPU per operation, bare relay = 1: less is better", 8, groups, "cpu")
     return "\n".join([*out, "</svg>", ""])
