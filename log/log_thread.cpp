@@ -183,12 +183,12 @@ void log_thread::state::run() noexcept {
     }
     if (stop_now) {
       if (!give_up) give_up = began + last_patience;
-      if (!busy && (!writer.worth_waiting() || clock::now() >= *give_up)) break;
+      if (!busy && ((!writer.worth_waiting() && !writer.owes()) || clock::now() >= *give_up)) break;
       if (!busy) wait(clock::now() + nap);
     } else if (busy) {
       wait(began + nap);
     } else {
-      sleep(writer.pending());
+      sleep(writer.pending() || writer.owes());
     }
   }
   writer.abandon();

@@ -145,6 +145,11 @@ bool writer::worth_waiting() const noexcept {
                              [](const target& to) { return to.sink->pending() > 0 && !to.sink->failed(); });
 }
 
+bool writer::owes() const noexcept {
+  return std::ranges::any_of(targets_,
+                             [](const target& to) { return to.sink->drops() > 0 && !to.sink->failed(); });
+}
+
 void writer::abandon() noexcept {
   for (const target& to : targets_) to.sink->abandon();
 }

@@ -31,6 +31,8 @@ class writer {
   bool pending() const noexcept;
   /// The same, without the targets that fail: worth waiting for.
   bool worth_waiting() const noexcept;
+  /// Some target has lost lines, and can be told of it.
+  bool owes() const noexcept;
   void abandon() noexcept;
 
  private:

@@ -174,20 +174,18 @@ task<bool> http_exchange::relay_chunks(wire::body_framing to, std::string nomina
   wire::chunked_decoder decoder(std::move(nominated));
   std::string_view head = answer_text_;
   for (;;) {
-    const auto held = answer_->data();
-    const auto step = decoder.next({held.data(), held.size()});
-    switch (step.what) {
-      case wire::chunk_step::kind::data: {
-        const wire::chunk_header line(step.data.size());
-        const bool ok = chunk ? co_await to_client({head, line.view(), step.data, wire::chunk_end})
-                              : co_await to_client({head, step.data});
-        if (!ok) co_return false;
-        head = {};
-        answer_->consume(step.consumed);
-        break;
-      }
+    const auto got = decoder.gather(answer_->data());
+    if (!got.data.empty()) {
+      const wire::chunk_header line(got.data.size());
+      const bool ok = chunk ? co_await to_client({head, line.view(), got.data, wire::chunk_end})
+                            : co_await to_client({head, got.data});
+      if (!ok) co_return false;
+      head = {};
+    }
+    answer_->consume(got.consumed);
+    switch (got.then) {
+      case wire::chunk_step::kind::data:
       case wire::chunk_step::kind::need_more:
-        answer_->consume(step.consumed);
         if (!head.empty()) {
           if (!co_await to_client({head})) co_return false;
           head = {};
@@ -198,7 +196,6 @@ task<bool> http_exchange::relay_chunks(wire::body_framing to, std::string nomina
         }
         break;
       case wire::chunk_step::kind::end: {
-        answer_->consume(step.consumed);
         std::string last;
         if (chunk) wire::append_last_chunk(last, decoder.trailers());
         co_return co_await to_client({head, last});

@@ -57,24 +57,21 @@ task<bool> http_exchange::pump_length() {
 task<bool> http_exchange::pump_chunked() {
   wire::chunked_decoder decoder(request_.nominated);
   for (;;) {
-    const auto held = session_.buffer_.data();
-    const auto step = decoder.next({held.data(), held.size()});
-    switch (step.what) {
-      case wire::chunk_step::kind::data: {
-        const wire::chunk_header line(step.data.size());
-        if (!co_await to_origin({line.view(), step.data, wire::chunk_end})) {
-          origin_deaf_ = true;
-          co_return false;
-        }
-        session_.buffer_.consume(step.consumed);
-        break;
+    const auto got = decoder.gather(session_.buffer_.data());
+    if (!got.data.empty()) {
+      const wire::chunk_header line(got.data.size());
+      if (!co_await to_origin({line.view(), got.data, wire::chunk_end})) {
+        origin_deaf_ = true;
+        co_return false;
       }
+    }
+    session_.buffer_.consume(got.consumed);
+    switch (got.then) {
+      case wire::chunk_step::kind::data:
       case wire::chunk_step::kind::need_more:
-        session_.buffer_.consume(step.consumed);
         if (!co_await more_of_body()) co_return false;
         break;
       case wire::chunk_step::kind::end: {
-        session_.buffer_.consume(step.consumed);
         std::string last;
         wire::append_last_chunk(last, decoder.trailers());
         if (co_await to_origin({last})) co_return true;

@@ -23,10 +23,10 @@ class backlog {
   explicit backlog(std::shared_ptr<memory_lease> memory) noexcept : charge_(std::move(memory)) {}
   bool empty() const noexcept { return at_ == octets_.size(); }
   std::span<const char> rest() const noexcept { return std::span(octets_).subspan(at_); }
-  /// Throws std::bad_alloc where the memory is used up.
-  void keep(std::span<const char> octets) {
+  /// `behind`: what may pile up in the kernel behind them. Throws std::bad_alloc where the memory is used up.
+  void keep(std::span<const char> octets, std::size_t behind) {
     clear();
-    if (!charge_.grow(octets.size())) throw std::bad_alloc();
+    if (!charge_.grow(octets.size() + behind)) throw std::bad_alloc();
     octets_.assign(octets.begin(), octets.end());
     at_ = 0;
   }
@@ -59,6 +59,7 @@ class tls_connection final : public live_front, public std::enable_shared_from_t
         deadline_(wheel, &tls_connection::deadline_passed, this),
         done_(std::move(done)),
         memory_(fronts_->memory),
+        handshake_memory_(fronts_->memory),
         up_(fronts_->memory),
         down_(fronts_->memory) {}
 
@@ -125,15 +126,17 @@ class tls_connection final : public live_front, public std::enable_shared_from_t
   tls_done done_;
   state state_ = state::shaking_hands;
   waits waits_;
-  memory_charge memory_;        ///< of OpenSSL's state
-  stall_watch watch_;           ///< over the client
-  backlog up_;                  ///< to the session
-  backlog down_;                ///< to the client
-  bool client_ended_ = false;   ///< by close_notify
-  bool session_told_ = false;   ///< of that
-  bool session_ended_ = false;  ///< by SHUT_WR or close
-  bool client_told_ = false;    ///< of that
-  bool leaving_ = false;        ///< counted among the leaving
+  memory_charge memory_;            ///< of OpenSSL's state
+  memory_charge handshake_memory_;  ///< of what it holds until the handshake is over
+  std::size_t pair_size_ = 0;       ///< what the kernel keeps of one way between us and the session
+  stall_watch watch_;               ///< over the client
+  backlog up_;                      ///< to the session
+  backlog down_;                    ///< to the client
+  bool client_ended_ = false;       ///< by close_notify
+  bool session_told_ = false;       ///< of that
+  bool session_ended_ = false;      ///< by SHUT_WR or close
+  bool client_told_ = false;        ///< of that
+  bool leaving_ = false;            ///< counted among the leaving
   std::size_t discarded_ = 0;
   /// The session's end while it has it, by number and, since numbers are used again, by cookie.
   int session_fd_ = -1;

@@ -24,6 +24,9 @@ constexpr std::string_view answer_to_http =
 
 // What OpenSSL holds for a connection that moves octets, its buffers included.
 constexpr std::size_t openssl_octets = std::size_t{48} * 1024;
+// What it holds besides until the handshake is over: a message as long as its first record says, which for a
+// ClientHello are up to 131396.
+constexpr std::size_t handshake_octets = std::size_t{132} * 1024;
 
 std::string text_of_upstream_error(unsigned long error) {
   const char* reason = ERR_reason_error_string(error);
@@ -64,7 +67,7 @@ std::string_view text_of_late_handshake(bool toward_upstream, bool silent) {
 }  // namespace
 
 void tls_connection::start(int fd, std::chrono::milliseconds timeout) {
-  if (!memory_.grow(openssl_octets)) {
+  if (!memory_.grow(openssl_octets) || !handshake_memory_.grow(handshake_octets)) {
     ::close(fd);
     state_ = state::ended;
     asio::post(tcp_.get_executor(), [self = shared_from_this()] {
@@ -214,6 +217,11 @@ void tls_connection::open() {
   }
   socklen_t size = sizeof session_cookie_;
   if (::getsockopt(pair[1], SOL_SOCKET, SO_COOKIE, &session_cookie_, &size) == 0) session_fd_ = pair[1];
+  int kept = 0;
+  socklen_t kept_size = sizeof kept;
+  if (::getsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &kept, &kept_size) == 0 && kept > 0)
+    pair_size_ = static_cast<std::size_t>(kept);
+  handshake_memory_.clear();
   deadline_.arm(stall_watch::interval(fronts_->stall));
   state_ = state::open;
   out.fd = pair[1];

@@ -45,7 +45,7 @@ bool tls_connection::give_session(std::span<const char> octets) {
       octets = octets.subspan(static_cast<std::size_t>(n));
       if (kept) up_.taken(static_cast<std::size_t>(n));
     } else if (would_block()) {
-      if (!kept) up_.keep(octets);
+      if (!kept) up_.keep(octets, pair_size_);
       wait(plain_, descriptor::wait_write, waits_.plain_write);
       return false;
     } else if (errno != EINTR) {
@@ -122,7 +122,7 @@ tls_connection::flow tls_connection::session_to_client() {
       if (given == outcome::failed) return flow::failed;
       if (!octets.empty()) {
         // SSL_write wants to see the same octets again.
-        down_.keep(octets);
+        down_.keep(octets, pair_size_);
         return flow::blocked;
       }
     } else if (n == 0) {
@@ -215,6 +215,7 @@ void tls_connection::end() noexcept {
   up_.clear();
   down_.clear();
   memory_.clear();
+  handshake_memory_.clear();
 }
 
 // A unix socket's peer sees ECONNRESET where the end that closes has octets unread. The session's own end can

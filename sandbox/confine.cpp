@@ -7,9 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <string_view>
+#include <variant>
 
 #include "sandbox/grants.hpp"
 #include "sandbox/landlock.hpp"
@@ -31,6 +33,18 @@ void read_ahead(const config::settings& settings) {
 void hold_own_proc() {
   static const int held = ::open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
   static_cast<void>(held);
+}
+
+// Which unix sockets it will make: health looks through our own listeners, sd_notify(3) and syslog(3) take
+// datagrams, and modules of nsswitch.conf ask their daemons.
+filter_options filter_for(const config::settings& settings) {
+  const bool by_system = settings.dns.resolver == config::resolver_kind::system;
+  const bool listens = std::ranges::any_of(settings.listeners, [](const auto& one) {
+    return std::holds_alternative<config::unix_endpoint>(one.endpoint);
+  });
+  return {.load_code = by_system,
+          .unix_streams = by_system || listens,
+          .unix_datagrams = by_system || settings.log.syslog || std::getenv("NOTIFY_SOCKET") != nullptr};
 }
 
 bool talks_to_abstract_sockets(const config::settings& settings) {
@@ -64,8 +78,7 @@ std::expected<confinement, std::string> confine(const config::settings& settings
     out.lacking.push_back(fmt::format(
         "{}: whoever took this process over could use every file that its user may", files.error()));
   }
-  const bool load_code = settings.dns.resolver == config::resolver_kind::system;
-  const auto calls = filter_system_calls({.load_code = load_code});
+  const auto calls = filter_system_calls(filter_for(settings));
   if (!calls)
     out.lacking.push_back(
         fmt::format("{}: whoever took this process over could start programs", calls.error()));

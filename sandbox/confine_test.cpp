@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -232,6 +233,36 @@ TEST_CASE("what is not needed fails") {
   CHECK(socket(AF_VSOCK, SOCK_STREAM, 0) == ENOSYS);
   CHECK(socket(AF_ALG, SOCK_SEQPACKET, 0) == ENOSYS);
   CHECK(filtered([] { return error_of(::listen(tcp_socket(), 1)); }) == EPERM);
+  // Landlock says nothing of whose unix socket one connects to: a container engine's would do.
+  CHECK(socket(AF_UNIX, SOCK_STREAM, 0) == ENOSYS);
+  CHECK(socket(AF_UNIX, SOCK_SEQPACKET, 0) == ENOSYS);
+  CHECK(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) == ENOSYS);
+  const auto unix_socket = [](int type, const filter_options& options) {
+    return filtered([=] { return error_of(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0)); }, options);
+  };
+  CHECK(unix_socket(SOCK_STREAM, {.unix_streams = true}) == 0);
+  CHECK(unix_socket(SOCK_DGRAM, {.unix_streams = true}) == ENOSYS);
+  CHECK(unix_socket(SOCK_DGRAM, {.unix_datagrams = true}) == 0);
+  CHECK(unix_socket(SOCK_STREAM, {.unix_datagrams = true}) == ENOSYS);
+
+  const auto option = [](int level, int name) {
+    return filtered([=] {
+      const int value = 1;
+      return error_of(::setsockopt(tcp_socket(), level, name, &value, sizeof value));
+    });
+  };
+  CHECK(option(IPPROTO_TCP, TCP_NODELAY) == 0);
+  CHECK(option(SOL_SOCKET, SO_KEEPALIVE) == 0);
+  CHECK(option(IPPROTO_TCP, TCP_ULP) == ENOSYS);
+  CHECK(option(IPPROTO_TCP, TCP_REPAIR) == ENOSYS);
+  CHECK(option(SOL_SOCKET, SO_ATTACH_FILTER) == ENOSYS);
+  CHECK(option(SOL_SOCKET, SO_ATTACH_BPF) == ENOSYS);
+  CHECK(option(SOL_SOCKET, SO_REUSEPORT) == ENOSYS);
+  CHECK(option(SOL_IP, 64 /* IPT_SO_SET_REPLACE */) == ENOSYS);
+  CHECK(filtered([] {
+          std::array<int, 2> ends{};
+          return ::pipe(ends.data()) != 0 ? 1 : error_of(::vmsplice(ends[1], nullptr, 0, 0));
+        }) == ENOSYS);
   CHECK(filtered([] { return error_of(::fork()); }) == EPERM);
   CHECK(filtered([] { return error_of(::syscall(SYS_clone3, nullptr, 0)); }) == ENOSYS);
   CHECK(filtered([] { return error_of(::kill(::getpid(), 0)); }) == EPERM);

@@ -5,6 +5,7 @@
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -109,10 +110,11 @@ void add_memory(filter& into, bool load_code) {
     into.allow(call, {masked(2, PROT_WRITE | PROT_EXEC, PROT_EXEC)});
 }
 
-void add_sockets(filter& into) {
+void add_sockets(filter& into, const filter_options& options) {
   constexpr std::uint64_t type_bits = 0xf;  // without SOCK_NONBLOCK and SOCK_CLOEXEC
   const int call = SCMP_SYS(socket);
-  into.allow(call, {equals(0, AF_UNIX)});
+  if (options.unix_streams) into.allow(call, {equals(0, AF_UNIX), masked(1, type_bits, SOCK_STREAM)});
+  if (options.unix_datagrams) into.allow(call, {equals(0, AF_UNIX), masked(1, type_bits, SOCK_DGRAM)});
   for (const int family : {AF_INET, AF_INET6}) {
     for (const int protocol : {0, static_cast<int>(IPPROTO_TCP)})
       into.allow(call, {equals(0, family), masked(1, type_bits, SOCK_STREAM), equals(2, protocol)});
@@ -123,6 +125,22 @@ void add_sockets(filter& into) {
     into.allow(call, {equals(0, AF_NETLINK), equals(2, protocol)});
   into.allow(SCMP_SYS(socketpair), {equals(0, AF_UNIX)});
   into.refuse_with(EPERM, SCMP_SYS(listen));
+}
+
+// Ours, Asio's, c-ares's and glibc's resolver's. Not among them: filters (SO_ATTACH_*), kernel TLS and other
+// protocols on top (TCP_ULP), TCP_REPAIR, netfilter's tables.
+void add_socket_options(filter& into) {
+  const int call = SCMP_SYS(setsockopt);
+  for (const int option : {SO_BROADCAST, SO_KEEPALIVE, SO_LINGER, SO_PASSCRED, SO_RCVBUF, SO_RCVTIMEO,
+                           SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO})
+    into.allow(call, {equals(1, SOL_SOCKET), equals(2, option)});
+  for (const int option : {TCP_FASTOPEN_CONNECT, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY,
+                           TCP_QUICKACK, TCP_USER_TIMEOUT})
+    into.allow(call, {equals(1, IPPROTO_TCP), equals(2, option)});
+  for (const int option : {IP_MTU_DISCOVER, IP_RECVERR, IP_TOS})
+    into.allow(call, {equals(1, IPPROTO_IP), equals(2, option)});
+  for (const int option : {IPV6_MTU_DISCOVER, IPV6_RECVERR, IPV6_V6ONLY})
+    into.allow(call, {equals(1, IPPROTO_IPV6), equals(2, option)});
 }
 
 void add_threads(filter& into) {
@@ -142,7 +160,8 @@ std::expected<void, std::string> filter_system_calls(const filter_options& optio
   out.allow(served_calls());
   out.kill(hostile_calls());
   add_memory(out, options.load_code);
-  add_sockets(out);
+  add_sockets(out, options);
+  add_socket_options(out);
   add_threads(out);
   // Limits are read only.
   out.allow(SCMP_SYS(prlimit64), {equals(2, 0)});

@@ -35,11 +35,7 @@ constexpr auto served = std::to_array<int>({
     SCMP_SYS(ftruncate64),
     SCMP_SYS(fallocate),
     SCMP_SYS(fadvise64),
-    SCMP_SYS(sendfile),
-    SCMP_SYS(sendfile64),
     SCMP_SYS(splice),
-    SCMP_SYS(tee),
-    SCMP_SYS(vmsplice),
     SCMP_SYS(pipe),
     SCMP_SYS(pipe2),
     // Waiting
@@ -183,7 +179,8 @@ constexpr auto served = std::to_array<int>({
     SCMP_SYS(nanosleep),
     SCMP_SYS(gettimeofday),
     SCMP_SYS(time),
-    // Sockets; socket by its arguments. bind: getaddrinfo binds its netlink socket; TCP is Landlock's
+    // Sockets; socket and setsockopt by their arguments. bind: getaddrinfo binds its netlink socket; TCP is
+    // Landlock's
     SCMP_SYS(connect),
     SCMP_SYS(bind),
     SCMP_SYS(accept),
@@ -201,7 +198,6 @@ constexpr auto served = std::to_array<int>({
     SCMP_SYS(recvmmsg_time64),
     SCMP_SYS(shutdown),
     SCMP_SYS(getsockopt),
-    SCMP_SYS(setsockopt),
 });
 
 constexpr auto finder = std::to_array<int>({

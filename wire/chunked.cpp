@@ -1,6 +1,7 @@
 #include "wire/chunked.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "wire/field.hpp"
 #include "wire/octets.hpp"
@@ -201,6 +202,29 @@ chunk_step chunked_decoder::next(std::string_view input) {
     }
   }
   return {kind::need_more, i, {}};
+}
+
+chunked_decoder::gathered chunked_decoder::gather(std::span<char> input) {
+  gathered out;
+  char* first = nullptr;
+  std::size_t size = 0;
+  for (;;) {
+    const auto step = next({input.data() + out.consumed, input.size() - out.consumed});
+    out.consumed += step.consumed;
+    if (step.what != chunk_step::kind::data) {
+      out.then = step.what;
+      break;
+    }
+    char* const here = input.data() + (step.data.data() - input.data());
+    if (first == nullptr) {
+      first = here;
+    } else {
+      std::memmove(first + size, here, step.data.size());
+    }
+    size += step.data.size();
+  }
+  if (first != nullptr) out.data = {first, size};
+  return out;
 }
 
 chunk_header::chunk_header(std::uint64_t size) noexcept : start_(text_.size() - 2) {

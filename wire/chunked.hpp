@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +43,16 @@ class chunked_decoder {
   static constexpr std::size_t max_trailers = 32;
 
   chunk_step next(std::string_view input);
+
+  /// Of several chunks at once.
+  struct gathered {
+    chunk_step::kind then = chunk_step::kind::need_more;  ///< what follows the data; never `data`
+    std::size_t consumed = 0;                             ///< octets of the input to drop, data included
+    std::string_view data;                                ///< of all chunks that were there, in a row
+  };
+  /// As next(), again and again until all input is taken, but moves the data of the chunks together within
+  /// `input`: whoever sends chunks of one octet each costs no write for each of them.
+  gathered gather(std::span<char> input);
 
   /// Octets of the current chunk that are still to come: a relay may move that many without looking at them,
   /// and reports them with skip().

@@ -170,6 +170,54 @@ def test_a_full_disk_costs_lines_and_nothing_else(exeat, small_disk):
         json.loads(line)
 
 
+def test_what_a_full_disk_loses_is_counted_and_told(exeat, origin, small_disk):
+    """Longer than the log can wait: the proxy serves and refuses as before, and once there is room, both files say how
+    many lines they lack, though nobody asks for anything more."""
+    server = origin(echo)
+    files = {"file": small_disk / "exeat.log", "blocked": small_disk / "blocked.log"}
+    proxy = exeat(allow(server.port), {"log": {**{name: str(path) for name, path in files.items()},
+                                               "format": "json", "process": False}})
+    tunnel = proxy.client()
+    assert tunnel.connect(f"{HOST}:{server.port}").status == 200
+    fill = small_disk / "fill"
+    with contextlib.suppress(OSError), open(fill, "wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 512)
+    count, name = 3000, "x" * 60 + ".elsewhere.example"
+    for n in range(0, count, 100):
+        with proxy.client() as client:
+            client.send(f"GET http://{name}:{server.port}/ HTTP/1.1\r\nHost: {name}:{server.port}\r\n\r\n" * 100)
+            assert {client.answer().status for _ in range(100)} == {403}
+        if n % 1000 == 0:
+            assert echoes(tunnel) and status_of(proxy, server.port) == 200
+
+    def dropped(sink):
+        return int(proxy.metric("exeat_log_lines_dropped_total", sink=sink))
+    assert eventually(lambda: dropped("file") > 0 and dropped("blocked") > 0), proxy.metrics()
+    assert dropped("ring") == 0
+    assert all(proxy.metric("exeat_log_errors_total", sink=sink) > 0 for sink in files)
+    assert proxy.metric("exeat_decisions_total", verdict="deny") == count
+    assert len(server.connections) == 4  # of the denied ones none
+    tunnel.close()
+    # Nothing more is asked for: what is in hand gets room, and then the loss is told.
+    fill.unlink()
+
+    def records(sink):
+        text = files[sink].read_text()
+        return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+
+    def told(sink):
+        return sum(r["count"] for r in records(sink) if r["event"] == "dropped" and r["sink"] == sink)
+    for sink in files:
+        assert eventually(lambda sink=sink: told(sink) == dropped(sink)), (sink, told(sink), dropped(sink))
+    refusals = {sink: sum(r.get("verdict") == "deny" for r in records(sink)) for sink in files}
+    assert refusals["blocked"] + dropped("blocked") == count and refusals["blocked"] > 100
+    decisions = [r for r in records("file") if r["event"] == "decision"]
+    assert len(decisions) < proxy.metric("exeat_decisions_total") <= len(decisions) + dropped("file")
+    assert status_of(proxy, server.port) == 200 and status_of(proxy, server.port, "after.elsewhere.example") == 403
+    assert eventually(lambda: any(r.get("host") == "after.elsewhere.example" for r in records("blocked")))
+
+
 def test_dev_full_as_the_log(exeat):
     proxy = exeat(policy_of(), {"log": {"file": "/dev/full"}})
     for n in range(20):

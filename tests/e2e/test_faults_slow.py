@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from harness.accounts import assert_accounted, counted, told
 from harness.client import Client, client_hello, eventually
 from harness.mutual import Mutual
 from harness.origin import echo, http_handler, response
@@ -63,6 +64,7 @@ class Stage:
             time.sleep(0.05)
 
     def end(self):
+        """Of the honest client; more than once, if need be."""
         self._ended.set()
         self._honest.join(60)
         assert not self.failed and self.served > 0, self.failed[:3]
@@ -182,6 +184,10 @@ SHAPES = {
 }
 
 
+# Those of them that are limits, and not a verdict on what the client says.
+LIMITS = {"head-timeout", "body-timeout", "idle-timeout", "tunnel-stalled"}
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_slow_on_purpose(stage, shape, sanitized):
     act, listener, reason, logged = SHAPES[shape]
@@ -206,3 +212,11 @@ def test_slow_on_purpose(stage, shape, sanitized):
     # Nobody is left, but for the honest one.
     assert eventually(lambda: stage.served > served + 2)
     assert eventually(lambda: stage.proxy.metric("exeat_active_connections") <= 1)
+    stage.end()
+    # Each of them once, in the log, in the decisions and among the limits that struck; and nobody else was refused.
+    assert_accounted(stage.proxy)
+    refused = {key: count for key, count in told(stage.proxy).items() if key[1] != "allow"}
+    expected = ATTACKERS if logged else 0
+    assert {key[2]: count for key, count in refused.items()} == ({reason: expected} if logged else {}), refused
+    assert sum(count for key, count in counted(stage.proxy).items() if key[1] != "allow") == expected
+    assert hits(stage.proxy, reason) == (ATTACKERS if reason in LIMITS else 0)
