@@ -86,6 +86,8 @@ int main(int argc, char** argv) {
   app.add_option("--concurrency", wanted.concurrency, "connections at a time; idle: tunnels");
   app.add_option("--size", wanted.size, "http: octets of a body")->check(CLI::Range(0, 16 << 20));
   app.add_option("--rate", wanted.rate, "paced: connects a second")->check(CLI::Range(1.0, 1e5));
+  app.add_option("--operations", wanted.operations,
+                 "this many instead of a time, one at a time with --concurrency 1");
   app.add_flag("--hold", wanted.hold, "idle: print \"held\", and wait for a line on standard input");
   CLI11_PARSE(app, argc, argv);
 

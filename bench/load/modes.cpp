@@ -31,6 +31,17 @@ std::uint64_t nanoseconds(double seconds) {
 /// `each` runs between turns.
 template <typename each_turn, typename read_octets>
 void measure(loop& events, const order& wanted, result& found, each_turn each, read_octets octets) {
+  if (wanted.operations != 0) {
+    found.clients.wanted = wanted.operations;
+    const auto start = now();
+    while (found.clients.in_all < wanted.operations && found.clients.errors.empty() &&
+           now() < start + 120 * second) {
+      events.turn(1);
+      each();
+    }
+    found.clients.stopping = true;
+    return;
+  }
   const auto warm = now() + nanoseconds(wanted.warm_up);
   while (now() < warm) {
     events.turn(1);
@@ -131,6 +142,7 @@ result run_visits(const order& wanted, const offer& what, errand purpose, bool p
   }
   const unsigned count = wanted.concurrency != 0 ? wanted.concurrency : paced ? 512 : 32;
   std::vector<std::unique_ptr<visit>> visits;
+  visits.reserve(count);
   for (unsigned i = 0; i < count; ++i) {
     visits.push_back(std::make_unique<visit>(events, way, purpose, found.clients, !paced));
   }
@@ -142,7 +154,7 @@ result run_visits(const order& wanted, const offer& what, errand purpose, bool p
       events, wanted, found,
       [&] {
         for (const auto& each : visits) {
-          if (!paced && each->idle()) {
+          if (!paced && each->idle() && !found.clients.stopping) {
             each->begin(now());
           }
         }
@@ -172,6 +184,7 @@ result run_conversations(const order& wanted, bool pages, unsigned count) {
   route way = wanted.way;
   way.ports = there.ports();
   std::vector<std::unique_ptr<conversation>> all;
+  all.reserve(count);
   for (unsigned i = 0; i < count; ++i) {
     const auto port = way.ports[i % way.ports.size()];
     topic about{.message = std::string(64, 'p'), .page = pages, .body = wanted.size, .redial = [&way, port] {
@@ -226,6 +239,7 @@ result run_idle(const order& wanted, unsigned count) {
   route way = wanted.way;
   way.ports = there.ports();
   std::vector<int> tunnels;
+  tunnels.reserve(count);
   const auto patience = now() + nanoseconds(wanted.seconds);
   for (unsigned i = 0; i < count && now() < patience; ++i) {
     std::string why;

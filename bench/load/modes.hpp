@@ -18,10 +18,11 @@ struct order {
   std::uint16_t last_port = 0;
   double seconds = 1;
   double warm_up = 0.2;
-  unsigned concurrency = 0;  // 0: what the mode is used to
-  std::size_t size = 1024;   // http: octets of a body
-  double rate = 1000;        // paced: connects a second
-  bool hold = false;         // idle: say "held" and wait for a line on standard input
+  unsigned concurrency = 0;      // 0: what the mode is used to
+  std::size_t size = 1024;       // http: octets of a body
+  double rate = 1000;            // paced: connects a second
+  std::uint64_t operations = 0;  // this many, however long it takes; 0: as the time says
+  bool hold = false;             // idle: say "held" and wait for a line on standard input
 };
 
 struct result {

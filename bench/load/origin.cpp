@@ -231,6 +231,8 @@ int listen_on(std::uint16_t port) {
 
 origin::origin(loop& events, const offer& what, std::uint16_t first, std::uint16_t last) {
   const unsigned count = first == 0 ? 8 : last - first + 1U;
+  ports_.reserve(count);
+  listeners_.reserve(count);
   for (unsigned i = 0; i < count; ++i) {
     const int descriptor = listen_on(first == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(first + i));
     sockaddr_in bound{};

@@ -73,7 +73,8 @@ class histogram {
 /// CPU time of the whole run; latencies and `counted` hold for the time between warm-up and end only.
 struct tally {
   bool counting = false;
-  bool stopping = false;  // nothing new is begun
+  std::uint64_t wanted = 0;  // operations after which nothing new is begun; 0: no end
+  bool stopping = false;     // nothing new is begun
   std::uint64_t in_all = 0;
   std::uint64_t counted = 0;
   std::uint64_t redials = 0;  // connections that were meant to stay and did not
@@ -81,7 +82,9 @@ struct tally {
   std::map<std::string, std::uint64_t> errors;
 
   void done(std::uint64_t since) {
-    ++in_all;
+    if (++in_all == wanted) {
+      stopping = true;
+    }
     if (counting) {
       ++counted;
       latency.add(now() - since);
