@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "allowlist/explanation.hpp"
 #include "proxy/live_tunnel.hpp"
 #include "proxy/refusal.hpp"
 #include "proxy/session.hpp"
@@ -140,6 +139,7 @@ task<void> session::serve_connect() {
     // Let through; the line at the tunnel's end tells what would have cut it.
     record.would_deny = true;
     record.reason = seen.reason;
+    record.hint = hint_of(record, seen.reason);
     worker_.counters().decision(record.slot, metrics::verdict::would_deny, seen.reason);
   } else if (seen.reason != core::reason::allowed) {
     auto end = record.to_event(event::kind::close);
@@ -149,13 +149,7 @@ task<void> session::serve_connect() {
     end.sni = seen.hello.sni;
     end.alpn = seen.hello.alpn;
     end.tls_version = seen.hello.tls_version;
-    const auto hint = allowlist::hint_for_log({.policy = record.policy->policy.get(),
-                                               .phase = record.phase,
-                                               .scheme = head_.scheme(),
-                                               .to = &head_.to,
-                                               .reason = seen.reason,
-                                               .governing = record.rule,
-                                               .decision = record.id.view()});
+    const auto hint = hint_of(record, seen.reason);
     end.hint = hint;
     worker_.record(record.slot, end);
     co_await end_refused_tunnel(record, seen);

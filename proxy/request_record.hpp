@@ -61,6 +61,7 @@ struct request_record {
   std::shared_ptr<const loaded_policy> limited_by;  ///< a policy loaded since; null: `policy`
   bool would_deny = false;  ///< refused by the policy, let through by the phase's `audit`
   core::reason reason = core::reason::allowed;
+  std::string hint;  ///< of a would-be denied one: what would let it pass
   client_peer client;
   std::string method;
   /// Of plain HTTP, without the query; kept only where it may have to be judged again.
@@ -112,6 +113,7 @@ struct request_record {
       e.rule = rule->id;
       e.rule_where = rule->at;
     }
+    e.hint = hint;
     e.dns = timing.dns;
     e.connect = timing.connect;
     e.total = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);

@@ -189,6 +189,7 @@ bool session::decide(request_record& record, std::string& error) {
                                    worker_.settings().on_tighten == config::tighten_action::cut))
     record.path = path_of(head_);
   if (decision.verdict == allowlist::verdict::deny) return false;
+  if (record.would_deny) record.hint = hint_of(record, record.reason);
   if (!wire::via_names(head_.fields, worker_.settings().via)) return true;
   record.reason = core::reason::proxy_loop;
   record.would_deny = false;
@@ -242,7 +243,18 @@ bool session::within_terms(request_record& record, const core::destination& to, 
   }
   record.reason = reason;
   record.would_deny = audit;
+  if (audit) record.hint = hint_of(record, reason);
   return record.would_deny;
+}
+
+std::string session::hint_of(const request_record& record, core::reason reason) const {
+  return allowlist::hint_for_log({.policy = record.policy->policy.get(),
+                                  .phase = record.phase,
+                                  .scheme = head_.scheme(),
+                                  .to = &head_.to,
+                                  .reason = reason,
+                                  .governing = record.rule,
+                                  .decision = record.id.view()});
 }
 
 task<void> session::await_budget() {
@@ -312,6 +324,7 @@ void session::record_failure(const request_record& record, enum event::kind kind
   event.verdict = outcome::error;
   event.reason = reason;
   event.error = error;
+  event.hint = {};
   worker_.record(record.slot, event);
 }
 

@@ -94,6 +94,8 @@ class session final : public live_session {
 
   /// For what open_path could not give.
   task<void> refuse_path(request_record& record, const path_failure& failure, refusal_detail detail);
+  /// What would let the request pass that is asked for, or what is in its tunnel; empty where nothing would.
+  std::string hint_of(const request_record& record, core::reason reason) const;
   /// Sends the refusal, counts and logs it. The connection is closed afterwards where the detail says so.
   task<void> refuse(request_record& record, refusal_detail detail);
   /// The line of a request that ended without an answer of ours, or of a tunnel that never was one.

@@ -99,6 +99,9 @@ def test_audit_lets_through_and_says_what_it_would_have_done(exeat, origin):
         assert client.connect(f"origin.corp.example:{server.port}").status == 200
     record = proxy.logged(event="decision", phase="trial")
     assert (record["verdict"], record["reason"]) == ("would_deny", "no-rule")
+    rule = f"phases.trial.allow: - {{host: origin.corp.example, ports: [{server.port}]"
+    assert rule in record["hint"], "audit is for learning what to add"
+    assert eventually(lambda: rule in run_exeat("report", str(proxy.blocked_file)).stdout)
     assert eventually(lambda: proxy.metric("exeat_decisions_total", phase="trial", verdict="would_deny") == 1)
     check = run_exeat("check", "--policy", proxy.policy_file, "--phase", "trial", "https://origin.corp.example/")
     assert "would" in check.stdout
@@ -116,6 +119,7 @@ def test_audit_lets_through_what_the_peek_would_cut_and_says_so_once(exeat, orig
         assert client.read_exactly(13) == b"no TLS at all"
     end = proxy.logged(event="close", phase="trial")
     assert (end["verdict"], end["reason"], end["bytes_up"]) == ("would_deny", "not-tls", 13)
+    assert "tls: any" in end["hint"]
     assert proxy.metric("exeat_decisions_total", phase="trial", verdict="would_deny", reason="not-tls") == 1
     proxy.stop()
     assert len(proxy.log(event="close")) == 1
