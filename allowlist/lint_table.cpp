@@ -68,7 +68,8 @@ constexpr lint_check table[]{
      "Take it out, or the wider rule where that was not meant."},
     {"resolve-remote", medium, "an upstream proxy with `resolve: remote`",
      "What it looks up nobody checks here: whoever controls DNS of an allowed name reaches whatever the "
-     "proxy can reach, internal and metadata addresses included. Seen with `--config` only.",
+     "proxy can reach, internal and metadata addresses and the proxy itself included. Seen with `--config` "
+     "only.",
      "Let it say `resolve: local` where names resolve here, or see to it that the proxy has such a guard."},
     {"shared-suffix", high, "a wildcard over names of unrelated owners, in an untrusted phase",
      "Anybody can open an account, get a name there, and receive what the phase sends.",

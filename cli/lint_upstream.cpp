@@ -20,16 +20,29 @@ std::ptrdiff_t denied_prefixes(const allowlist::policy& policy) {
   });
 }
 
-// The upstream that would look up what the rule names, by one name of it.
+void add_samples(const allowlist::host_pattern& of, std::vector<core::host_name>& into) {
+  into.push_back(of.name);
+  if (of.depth == allowlist::depth::exact) return;
+  if (const auto longer = core::host_name::parse("x." + std::string(of.name.view()))) into.push_back(*longer);
+}
+
+// An upstream that would look up one name at least of those that the rule covers.
 const config::upstream_proxy* delegate_of(const config::settings& settings, const allowlist::rule& rule) {
   const auto* pattern = std::get_if<allowlist::host_pattern>(&rule.what);
   if (pattern == nullptr) return nullptr;
-  auto name = pattern->name;
-  if (pattern->depth != allowlist::depth::exact) {
-    if (const auto longer = core::host_name::parse("x." + std::string(name.view()))) name = *longer;
+  std::vector<core::host_name> samples;
+  add_samples(*pattern, samples);
+  // The rule may be the wider one of the two.
+  for (const auto& proxy : settings.upstream.proxies) {
+    if (!proxy.remote) continue;
+    for (const auto& hosts : proxy.hosts) add_samples(hosts, samples);
   }
-  const auto* proxy = config::proxy_toward(settings.upstream, name);
-  return proxy != nullptr && proxy->remote ? proxy : nullptr;
+  for (const auto& name : samples) {
+    if (!pattern->matches(name)) continue;
+    const auto* proxy = config::proxy_toward(settings.upstream, name);
+    if (proxy != nullptr && proxy->remote) return proxy;
+  }
+  return nullptr;
 }
 
 }  // namespace

@@ -105,6 +105,8 @@ std::string serve::sandbox_hint(const config::error& error) const {
 
 admin::reload_result serve::reload(std::string_view why) {
   notify_service_manager("RELOADING=1");
+  for (const auto& text : server_->reload_upstreams())
+    log_->post(log::level::error, "upstream-kept", fmt::format("{}; what it had stays in force", text));
   admin::reload_result result;
   auto loaded = config::load_policy(options_.settings);
   result.ok = loaded.has_value();

@@ -90,12 +90,16 @@ constexpr key_row<upstream_draft> table[]{
      "for anybody (`own-upstream`).",
      read_url},
     {"ca", schema::path, "path", "the CA certificates of the system",
-     "Of an `https://` proxy: a PEM file of those who sign its certificate; nobody else is trusted then.",
+     "Of an `https://` proxy: a PEM file of those who sign its certificate; nobody else is trusted then. "
+     "Read "
+     "again at every reload.",
      read_file<&upstream_proxy::ca>},
     {"credential_file", schema::path, "path", "none",
      "A file with one line `user:password`, which nobody but its owner may read (mode 0600). It goes to this "
      "proxy alone (`Proxy-Authorization: Basic`), never to an origin and never into the log; to an `http://` "
-     "proxy it crosses the network as it is. Read at the start.",
+     "proxy it crosses the network as it is. Read again at every reload; one that cannot be read then leaves "
+     "the "
+     "one before in force.",
      read_file<&upstream_proxy::credential_file>},
     {"resolve", one_of(resolve_words), "local or remote", "local",
      "`local`: a name is looked up here, every address must pass the guard, and the proxy is asked for the "

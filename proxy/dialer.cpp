@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/container/static_vector.hpp>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -165,7 +166,7 @@ struct race {
   std::uint16_t port;
   steady_timer wake;  // the next attempt is due, or something happened
   deadline limit;
-  boost::container::static_vector<attempt, max_addresses> attempts;
+  boost::container::static_vector<attempt, max_dialled> attempts;
   address_list failed_addresses;
   failures failed;
   std::optional<std::size_t> winner;

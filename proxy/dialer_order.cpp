@@ -41,14 +41,13 @@ address_list dial_order(std::span<const core::ip_address> checked, std::uint16_t
   address_list last;
   for (const auto& address : checked) {
     auto& into = dead != nullptr && dead->contains(address, port, now) ? last : families[address.is_v4()];
-    if (into.size() < into.capacity() && std::ranges::find(into, address) == into.end())
-      into.push_back(address);
+    if (std::ranges::find(into, address) == into.end()) into.push_back(address);
   }
   address_list order;
   const auto add = [&](const address_list& from, std::size_t i) {
-    if (i < from.size() && order.size() < order.capacity()) order.push_back(from[i]);
+    if (i < from.size() && order.size() < max_dialled) order.push_back(from[i]);
   };
-  for (std::size_t i = 0; i < max_addresses; ++i) {
+  for (std::size_t i = 0; i < max_dialled; ++i) {
     add(families[0], i);
     add(families[1], i);
   }

@@ -33,8 +33,11 @@ class dead_addresses {
   std::size_t next_ = 0;  // the oldest, once all are taken
 };
 
+/// Of a name of very many addresses no more are dialled for one request.
+inline constexpr std::size_t max_dialled = 32;
+
 /// RFC 8305 4: IPv6 first, then the families in turn, each in its given order; the dead ones behind all
-/// others. Repeated addresses are dropped. `dead` may be null.
+/// others. Repeated addresses are dropped; max_dialled are left, at most. `dead` may be null.
 address_list dial_order(std::span<const core::ip_address> checked, std::uint16_t port,
                         const dead_addresses* dead, dead_addresses::clock::time_point now) noexcept;
 

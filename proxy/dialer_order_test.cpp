@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -69,10 +70,15 @@ TEST_CASE("the memory is bounded and forgets the oldest") {
   CHECK_FALSE(dead.contains(address(1), 443, start));
 }
 
-TEST_CASE("more addresses than are kept: no more are dialled") {
+TEST_CASE("of very many addresses some of each family are dialled") {
   std::vector<core::ip_address> many;
   for (std::uint32_t i = 0; i < 100; ++i) many.push_back(core::ip_address::v4(i));
-  CHECK(order(many).size() == max_addresses);
+  CHECK(order(many).size() == max_dialled);
+  for (std::uint8_t i = 0; i < 100; ++i)
+    many.push_back(core::ip_address::v6({0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, i}));
+  const auto mixed = order(many);
+  CHECK(mixed.size() == max_dialled);
+  CHECK(std::ranges::count_if(mixed, [](const auto& a) { return a.is_v4(); }) == max_dialled / 2);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // What a look-up of one name comes to.
 #pragma once
-#include <boost/container/static_vector.hpp>
+#include <boost/container/small_vector.hpp>
 #include <chrono>
 #include <string_view>
 
@@ -9,9 +9,13 @@
 
 namespace exeat::proxy {
 
-/// As many addresses of one name as we keep; what lies beyond is dropped and never dialled.
-inline constexpr std::size_t max_addresses = 32;
-using address_list = boost::container::static_vector<core::ip_address, max_addresses>;
+/// A name may have so many addresses of one family, and so many in all. All of them are judged, so none may
+/// be dropped: one that has more is not served (`dns_failure`).
+inline constexpr std::size_t max_of_family = 64;
+inline constexpr std::size_t max_addresses = 2 * max_of_family;
+inline constexpr std::string_view too_many_addresses = "the name has more addresses than are checked";
+/// At most max_addresses; most names have few.
+using address_list = boost::container::small_vector<core::ip_address, 8>;
 
 /// Either addresses, with reason `allowed`, or one of dns_not_found, dns_failure, dns_timeout without any.
 struct dns_answer {

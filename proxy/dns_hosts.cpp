@@ -28,7 +28,7 @@ hosts_table hosts_table::parse(std::string_view text) {
       const auto name = core::host_name::parse(word);
       if (!name) continue;
       auto& addresses = table.names_[std::string(name->view())];
-      if (addresses.size() < max_addresses && std::ranges::find(addresses, *address) == addresses.end())
+      if (addresses.size() <= max_addresses && std::ranges::find(addresses, *address) == addresses.end())
         addresses.push_back(*address);
     }
   }

@@ -18,7 +18,8 @@ class hosts_table {
   hosts_table() = default;
   static hosts_table parse(std::string_view text);
 
-  /// In the order of the file; empty where it does not have the name.
+  /// In the order of the file; empty where it does not have the name. More than max_addresses, by one, where
+  /// it has more.
   std::span<const core::ip_address> find(const core::host_name& name) const noexcept;
   std::size_t size() const noexcept { return names_.size(); }
 

@@ -41,10 +41,10 @@ TEST_CASE("a hosts file: aliases, comments, several addresses of a name") {
   CHECK(table.size() == 6);
 }
 
-TEST_CASE("no line of a hosts file brings more addresses than a name may have") {
+TEST_CASE("a hosts file of very many addresses of one name: no more than it takes to know that") {
   std::string text;
-  for (int i = 0; i < 100; ++i) text += "192.0.2." + std::to_string(i) + " many.example\n";
-  CHECK(hosts_table::parse(text).find(name("many.example")).size() == max_addresses);
+  for (int i = 0; i < 250; ++i) text += "192.0.2." + std::to_string(i) + " many.example\n";
+  CHECK(hosts_table::parse(text).find(name("many.example")).size() == max_addresses + 1);
   CHECK(hosts_table::parse("").size() == 0);
   CHECK(hosts_table::parse("\n\n\n#").size() == 0);
   CHECK(hosts_table::parse(std::string(3, '\0')).size() == 0);

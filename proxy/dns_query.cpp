@@ -24,7 +24,8 @@ core::ip_address address_from(const ares_addr6ttl& record) noexcept {
 
 template <typename Record, typename Parse>
 void read_addresses(family_answer& answer, Parse parse, std::span<const unsigned char> message) noexcept {
-  std::array<Record, 2 * max_addresses> records;
+  // The same address twice is one; of a full array nobody knows what lies beyond it.
+  std::array<Record, 2 * max_of_family + 1> records;
   int count = static_cast<int>(records.size());
   const int status = parse(message.data(), static_cast<int>(message.size()), nullptr, records.data(), &count);
   if (status == ARES_ENODATA || (status == ARES_SUCCESS && count <= 0)) {
@@ -42,10 +43,11 @@ void read_addresses(family_answer& answer, Parse parse, std::span<const unsigned
   for (const auto& record : std::span(records).first(static_cast<std::size_t>(count))) {
     answer.ttl = std::min(answer.ttl, std::chrono::seconds(std::max(record.ttl, 0)));
     const auto address = address_from(record);
-    if (answer.addresses.size() == max_addresses) break;
     if (std::ranges::find(answer.addresses, address) == answer.addresses.end())
       answer.addresses.push_back(address);
   }
+  if (answer.addresses.size() <= max_of_family && static_cast<std::size_t>(count) < records.size()) return;
+  answer = {.outcome = family_outcome::too_many, .detail = too_many_addresses};
 }
 
 }  // namespace
@@ -85,17 +87,13 @@ family_answer read_reply(int type, int status, std::span<const unsigned char> me
 dns_answer merge(const family_answer& a, const family_answer& aaaa) noexcept {
   using enum family_outcome;
   dns_answer merged;
+  if (a.outcome == too_many || aaaa.outcome == too_many)
+    return dns_error(core::reason::dns_failure, too_many_addresses);
   if (a.outcome == addresses || aaaa.outcome == addresses) {
     merged.reason = core::reason::allowed;
-    // A name of very many addresses keeps some of each family.
-    const auto of_aaaa =
-        std::min(aaaa.addresses.size(), std::max(max_addresses - a.addresses.size(), max_addresses / 2));
-    merged.addresses.assign(aaaa.addresses.begin(),
-                            aaaa.addresses.begin() + static_cast<std::ptrdiff_t>(of_aaaa));
-    for (const auto& address : a.addresses) {
-      if (merged.addresses.size() == max_addresses) break;
-      merged.addresses.push_back(address);
-    }
+    merged.addresses.reserve(a.addresses.size() + aaaa.addresses.size());
+    for (const auto* half : {&aaaa, &a})
+      merged.addresses.insert(merged.addresses.end(), half->addresses.begin(), half->addresses.end());
     merged.ttl = std::chrono::seconds::max();
     for (const auto* half : {&a, &aaaa})
       merged.ttl = std::min(merged.ttl, half->outcome == addresses ? half->ttl

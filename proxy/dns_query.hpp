@@ -9,12 +9,12 @@
 
 namespace exeat::proxy {
 
-enum class family_outcome : std::uint8_t { open, addresses, nothing, timeout, failure };
+enum class family_outcome : std::uint8_t { open, addresses, nothing, timeout, failure, too_many };
 
 /// What one question came to.
 struct family_answer {
   family_outcome outcome = family_outcome::open;
-  address_list addresses;
+  address_list addresses;       ///< at most max_of_family
   std::chrono::seconds ttl{0};  ///< the smallest of the addresses and of the CNAMEs that lead to them
   std::string_view detail;
 };
@@ -24,6 +24,7 @@ family_answer read_reply(int type, int status, std::span<const unsigned char> me
 
 /// IPv6 first. One family is enough: the other one may have failed, or be `open` still. Otherwise timeout
 /// comes before failure before not found: a name is only said not to exist when both questions were answered.
+/// A family of too many addresses spoils both, for it cannot be judged.
 dns_answer merge(const family_answer& a, const family_answer& aaaa) noexcept;
 
 /// One look-up over a channel. Destroying it forgets the replies that are still to come.

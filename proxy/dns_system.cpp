@@ -54,10 +54,12 @@ dns_answer system_lookup(const core::host_name& name) {
   if (status != 0) return dns_error(core::reason::dns_failure, ::gai_strerror(status));
 
   dns_answer answer;
-  for (const auto* at = found; at != nullptr && answer.addresses.size() < max_addresses; at = at->ai_next) {
+  for (const auto* at = found; at != nullptr; at = at->ai_next) {
     const auto address = address_from(at->ai_addr);
     if (address && std::ranges::find(answer.addresses, *address) == answer.addresses.end())
       answer.addresses.push_back(*address);
+    if (answer.addresses.size() > max_addresses)
+      return dns_error(core::reason::dns_failure, too_many_addresses);
   }
   if (answer.addresses.empty())
     return dns_error(core::reason::dns_not_found, "the name does not exist or has no address");

@@ -82,13 +82,14 @@ struct abandon_on_exit {
 };
 
 task<std::expected<stream_socket, hop_failure>> shake_hands(worker& worker, const next_hop& hop,
+                                                            std::shared_ptr<const tls_context> tls,
                                                             tcp_socket socket) {
   const abandon_on_exit guard{std::make_shared<handshake>(worker.context().get_executor())};
   auto& shared = *guard.of;
   error_code error;
   const int fd = socket.release(error);
   if (error) co_return failed(hop, core::reason::internal_error, error.message());
-  start_tls(worker.context(), worker.wheel(), hop.tls, fd, worker.settings().timeouts.connect,
+  start_tls(worker.context(), worker.wheel(), std::move(tls), fd, worker.settings().timeouts.connect,
             worker.hop_fronts(),
             [teller = handshake_teller(guard.of)](std::expected<plain_side, front_failure> got) mutable {
               teller.tell(std::move(got));
@@ -134,8 +135,9 @@ std::expected<void, hop_failure> judge(const next_hop& hop, const wire::response
   if (head.status >= 200 && head.status < 300) return {};
   if (head.status == 407) {
     return failed(hop, core::reason::upstream_credential,
-                  hop.authorization.empty() ? "it answered 407: it wants a credential (`credential_file`)"
-                                            : "it answered 407: the credential is not one that it takes",
+                  hop.keys()->authorization.empty()
+                      ? "it answered 407: it wants a credential (`credential_file`)"
+                      : "it answered 407: the credential is not one that it takes",
                   head.status);
   }
   return failed(hop, core::reason::upstream_refused,
@@ -214,8 +216,9 @@ task<std::expected<hop_connection, hop_failure>> connect_to(worker& worker, cons
   if (connected_to_own_listener(dialled->socket, own))
     co_return failed(hop, core::reason::own_listener, "a proxy loop: the upstream is this proxy");
   const auto address = dialled->address;
-  if (!hop.tls) co_return hop_connection{stream_socket(std::move(dialled->socket)), address};
-  auto plain = co_await shake_hands(worker, hop, std::move(dialled->socket));
+  auto tls = hop.keys()->tls;
+  if (!tls) co_return hop_connection{stream_socket(std::move(dialled->socket)), address};
+  auto plain = co_await shake_hands(worker, hop, std::move(tls), std::move(dialled->socket));
   if (!plain) co_return std::unexpected(std::move(plain.error()));
   co_return hop_connection{std::move(*plain), address};
 }
@@ -239,7 +242,7 @@ task<std::expected<void, hop_failure>> ask_for_tunnel(worker& worker, const next
 
   auto request = fmt::format("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n", target);
   if (const auto& via = worker.settings().via; !via.empty()) request += "Via: 1.1 " + via + "\r\n";
-  request += hop.authorization;
+  request += hop.keys()->authorization;
   request += "\r\n";
   const auto [error, count] =
       co_await asio::async_write(socket, asio::buffer(request.data(), request.size()), no_throw);
@@ -263,7 +266,7 @@ task<std::optional<std::string_view>> is_upstream(worker& worker, address_list a
     (void)co_await addresses_of(worker, hop);
     const auto known = worker.hop_addresses().known(hop);
     if (known.empty()) co_return "it may be an upstream proxy: the name of that one cannot be looked up";
-    boost::container::small_vector<listen_endpoint, max_addresses> endpoints;
+    boost::container::small_vector<listen_endpoint, 8> endpoints;
     bool is_here = false;
     for (const auto& address : known) {
       endpoints.push_back({address, port});

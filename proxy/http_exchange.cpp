@@ -101,9 +101,10 @@ http_exchange::http_exchange(session& session, request_record record)
     // The address that goes here is known once it has been checked.
     constexpr std::string_view scheme = "http://";
     constexpr std::string_view unknown = "0.0.0.0";
+    const auto keys = hop->keys();
     wire::write_request_head(
         head,
-        {.via = worker_.settings().via, .absolute_authority = unknown, .extra_lines = hop->authorization},
+        {.via = worker_.settings().via, .absolute_authority = unknown, .extra_lines = keys->authorization},
         forwarded_text_);
     authority_at_ = head.method.size() + 1 + scheme.size();
     authority_size_ = unknown.size();

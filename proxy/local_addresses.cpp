@@ -17,16 +17,20 @@
 namespace exeat::proxy {
 namespace {
 
-/// ::ffff:a.b.c.d and ::a.b.c.d as a.b.c.d, but not :: and ::1.
+/// ::ffff:a.b.c.d, ::a.b.c.d (but not :: and ::1), and what a translator on the way takes a.b.c.d out of:
+/// 64:ff9b::a.b.c.d (RFC 6052) and ::ffff:0:a.b.c.d (RFC 2765). The guard refuses every other wrapping.
 core::ip_address unwrapped(const core::ip_address& address) noexcept {
   if (address.is_v4()) return address;
   const auto octets = address.bytes();
-  const bool mapped = std::ranges::all_of(octets.first(10), [](auto o) { return o == 0; }) &&
-                      octets[10] == 0xff && octets[11] == 0xff;
+  const auto starts_with = [&](const std::array<std::uint8_t, 12>& prefix) {
+    return std::ranges::equal(octets.first(prefix.size()), prefix);
+  };
   const auto value = (std::uint32_t{octets[12]} << 24) | (std::uint32_t{octets[13]} << 16) |
                      (std::uint32_t{octets[14]} << 8) | octets[15];
-  const bool compatible = std::ranges::all_of(octets.first(12), [](auto o) { return o == 0; }) && value > 1;
-  return mapped || compatible ? core::ip_address::v4(value) : address;
+  const bool holds_v4 =
+      (starts_with({}) && value > 1) || starts_with({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}) ||
+      starts_with({0, 0x64, 0xff, 0x9b}) || starts_with({0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0});
+  return holds_v4 ? core::ip_address::v4(value) : address;
 }
 
 bool is_any(const core::ip_address& address) noexcept {

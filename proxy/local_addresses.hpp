@@ -14,9 +14,10 @@ struct listen_endpoint {
   std::uint16_t port = 0;
 };
 
-/// True where connecting to `address`:`port` would reach one of `own`: the same address, IPv4-mapped and
-/// IPv4-compatible spellings included; any local address where we listen on all; 0.0.0.0 and ::, which reach
-/// loopback. Touches the kernel only where the port is one of ours; where the kernel does not answer, true.
+/// True where connecting to `address`:`port` would reach one of `own`: the same address, IPv4-mapped,
+/// -compatible, -translated and NAT64 (64:ff9b::/96) spellings included; any local address where we listen on
+/// all; 0.0.0.0 and ::, which reach loopback. Touches the kernel only where the port is one of ours; where
+/// the kernel does not answer, true.
 bool is_own_listener(const core::ip_address& address, std::uint16_t port,
                      std::span<const listen_endpoint> own);
 

@@ -45,6 +45,8 @@ TEST_CASE("a listener on one address is that address in every spelling") {
   CHECK(is_own_listener(ip("127.0.0.1"), 3128, own));
   CHECK(is_own_listener(ip("::ffff:127.0.0.1"), 3128, own));
   CHECK(is_own_listener(ip("::127.0.0.1"), 3128, own));
+  CHECK(is_own_listener(ip("64:ff9b::127.0.0.1"), 3128, own));
+  CHECK(is_own_listener(ip("::ffff:0:127.0.0.1"), 3128, own));
   CHECK(is_own_listener(ip("0.0.0.0"), 3128, own));
   CHECK(is_own_listener(ip("::"), 3128, own));
   CHECK(is_own_listener(ip("::ffff:0.0.0.0"), 3128, own));
@@ -57,6 +59,13 @@ TEST_CASE("a listener on one address is that address in every spelling") {
   CHECK_FALSE(is_own_listener(ip("::1"), 3128, own));
   CHECK_FALSE(is_own_listener(ip("203.0.113.9"), 3128, own));
   CHECK_FALSE(is_own_listener(ip("127.0.0.1"), 3128, {}));
+  CHECK_FALSE(is_own_listener(ip("64:ff9b::127.0.0.2"), 3128, own));
+  CHECK_FALSE(is_own_listener(ip("64:ff9b:0:1::127.0.0.1"), 3128, own));
+
+  // A public address of ours, as an IPv6-only network spells it: the guard lets that pass.
+  const listen_endpoint reachable[] = {{ip("203.0.113.9"), 3128}};
+  CHECK(is_own_listener(ip("64:ff9b::203.0.113.9"), 3128, reachable));
+  CHECK_FALSE(is_own_listener(ip("64:ff9b::203.0.113.10"), 3128, reachable));
 }
 
 TEST_CASE("a listener on all addresses is every address of the machine") {

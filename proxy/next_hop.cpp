@@ -12,7 +12,7 @@ namespace exeat::proxy {
 namespace {
 
 // Of a name that turns round many addresses the newest count.
-constexpr std::size_t most_known = 64;
+constexpr std::size_t most_known = max_addresses;
 
 std::string base64(std::string_view octets) {
   std::string out((octets.size() + 2) / 3 * 4 + 1, '\0');
@@ -23,31 +23,52 @@ std::string base64(std::string_view octets) {
   return out;
 }
 
+std::expected<std::shared_ptr<const hop_keys>, std::string> read_keys(const config::upstream_proxy& proxy) {
+  auto keys = std::make_shared<hop_keys>();
+  if (!proxy.credential_file.empty()) {
+    const auto credential = config::load_user_password(proxy.credential_file);
+    if (!credential) {
+      return std::unexpected(
+          fmt::format("the upstream {}: {}", config::to_string(proxy), credential.error().to_string()));
+    }
+    keys->authorization = fmt::format("Proxy-Authorization: Basic {}\r\n", base64(*credential));
+  }
+  if (proxy.tls) {
+    auto tls = tls_context::load_toward(proxy.at.host, proxy.ca);
+    if (!tls)
+      return std::unexpected(fmt::format("the upstream {}: {}", config::to_string(proxy), tls.error()));
+    keys->tls = std::move(*tls);
+  }
+  return keys;
+}
+
 }  // namespace
 
 std::expected<next_hops, std::string> next_hops::load(const config::upstream_settings& settings) {
   next_hops out;
   out.settings_ = settings;
   for (const auto& proxy : settings.proxies) {
-    next_hop hop{.number = out.all_.size(),
-                 .at = proxy.at,
-                 .text = config::to_string(proxy),
-                 .authorization = {},
-                 .tls = nullptr,
-                 .remote = proxy.remote,
-                 .tunnels_http = proxy.tunnels_http};
-    if (!proxy.credential_file.empty()) {
-      const auto credential = config::load_user_password(proxy.credential_file);
-      if (!credential)
-        return std::unexpected(fmt::format("the upstream {}: {}", hop.text, credential.error().to_string()));
-      hop.authorization = fmt::format("Proxy-Authorization: Basic {}\r\n", base64(*credential));
+    auto keys = read_keys(proxy);
+    if (!keys) return std::unexpected(std::move(keys.error()));
+    out.all_.push_back({.number = out.all_.size(),
+                        .at = proxy.at,
+                        .text = config::to_string(proxy),
+                        .remote = proxy.remote,
+                        .tunnels_http = proxy.tunnels_http,
+                        .ring = std::make_shared<hop_key_ring>(std::move(*keys))});
+  }
+  return out;
+}
+
+std::vector<std::string> next_hops::reload() const {
+  std::vector<std::string> out;
+  for (const auto& hop : all_) {
+    auto keys = read_keys(settings_.proxies[hop.number]);
+    if (keys) {
+      hop.ring->change(std::move(*keys));
+    } else {
+      out.push_back(std::move(keys.error()));
     }
-    if (proxy.tls) {
-      auto tls = tls_context::load_toward(proxy.at.host, proxy.ca);
-      if (!tls) return std::unexpected(fmt::format("the upstream {}: {}", hop.text, tls.error()));
-      hop.tls = std::move(*tls);
-    }
-    out.all_.push_back(std::move(hop));
   }
   return out;
 }

@@ -42,9 +42,10 @@ std::unexpected<path_failure> failed_at(const next_hop& hop, hop_failure failure
 // Of several addresses an upstream may reach some only; each costs a connection to it.
 constexpr std::size_t most_tries = 4;
 
-// `checked` is empty where the upstream looks the name up.
+// `checked` is empty where the upstream looks the name up. After `patience` no further address is tried.
 task<path_result> through(worker& worker, const next_hop& hop, core::destination to, address_list checked,
-                          path_use use) {
+                          path_use use, std::chrono::milliseconds patience) {
+  const auto until = clock::now() + patience;
   for (std::size_t tried = 0;; ++tried) {
     auto connection = co_await connect_to(worker, hop);
     if (!connection) {
@@ -68,7 +69,7 @@ task<path_result> through(worker& worker, const next_hop& hop, core::destination
     const bool unreached =
         opened.error().reason == core::reason::upstream_refused && opened.error().status >= 500;
     if (unreached && address) worker.dead().add(*address, to.port, dead_addresses::clock::now());
-    if (!unreached || tried + 1 >= std::min(checked.size(), most_tries))
+    if (!unreached || tried + 1 >= std::min(checked.size(), most_tries) || clock::now() >= until)
       co_return failed_at(hop, std::move(opened.error()), address);
   }
 }
@@ -177,7 +178,7 @@ task<std::expected<upstream_connection, path_failure>> open_path(
                      {},
                      addresses.empty() ? std::nullopt : std::optional(addresses.front())});
   }
-  auto connection = hop != nullptr ? co_await through(worker, *hop, to, addresses, use)
+  auto connection = hop != nullptr ? co_await through(worker, *hop, to, addresses, use, left)
                                    : co_await straight(worker, to, addresses, left);
   timing.connect = since(start);
   worker.counters().connect_time(timing.connect);

@@ -310,6 +310,8 @@ task<resolve_result> resolver::resolve(core::host_name name, lookup_share* share
   s.refresh_files(now);
   if (s.options.hosts_file && !s.options.system) {
     if (const auto listed = s.hosts.find(name); !listed.empty()) {
+      if (listed.size() > max_addresses)
+        co_return result_of(dns_error(core::reason::dns_failure, too_many_addresses), true);
       ++s.stats.hits;
       co_return resolve_result{address_list(listed.begin(), listed.end()), true, {}};
     }

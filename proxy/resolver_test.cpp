@@ -238,7 +238,7 @@ TEST_CASE("a truncated answer is fetched over TCP") {
   scripted_server server(on.context, [](const question& asked) -> replies {
     if (!asked.tcp) return {message(asked.id, asked.name, asked.type, 0, true).octets()};
     auto made = asked.answer();
-    for (int i = 1; i < 200; ++i)
+    for (int i = 1; i <= (asked.name == "many.example" ? 199 : 60); ++i)
       made.address(asked.name,
                    (asked.type == testing::type_a ? "192.0.2." : "2001:db8::") + std::to_string(i));
     return {made.octets()};
@@ -246,10 +246,15 @@ TEST_CASE("a truncated answer is fetched over TCP") {
   resolver names(on.context, on.wheel, options(server));
   const auto result = on.run(names.resolve(name("a.example")));
   REQUIRE(result.addresses);
-  CHECK(result.addresses->size() == max_addresses);
+  CHECK(result.addresses->size() == 120);
   const auto over_tcp = std::ranges::count_if(server.asked(), [](const auto& asked) { return asked.tcp; });
   CHECK(over_tcp == 2);
   CHECK(server.asked()[0].edns);
+
+  // More than are checked: none of them is used.
+  const auto many = on.run(names.resolve(name("many.example")));
+  CHECK(many.addresses.error() == core::reason::dns_failure);
+  CHECK(many.detail == too_many_addresses);
 }
 
 TEST_CASE("a server that does not know EDNS is asked without it") {

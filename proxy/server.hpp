@@ -37,6 +37,9 @@ class server {
                                                                   event_sink& sink, notice notice = {});
   /// Reads the certificates of all TLS listeners again; those that cannot be read stay, and a notice says so.
   void reload_certificates();
+  /// Reads the credentials and CA files of `upstream.proxies` again, for connections from now on. Those that
+  /// cannot be read stay as they were: a sentence for each.
+  std::vector<std::string> reload_upstreams() { return process_.hops.reload(); }
   server(const server&) = delete;
   server& operator=(const server&) = delete;
   /// As stop().

@@ -86,7 +86,9 @@ complaint read_alpn(bytes data, client_hello& out) noexcept {
     const auto name = list.vector(1);
     if (list.failed() || name.empty()) return "the lengths of ALPN do not add up";
     if (!out.alpn.empty()) out.alpn.append(",");
-    out.alpn.append(text_of(name));
+    // A comma within one would make two of it.
+    for (const char c : text_of(name))
+      out.alpn.append(c == ',' ? std::string_view("?") : std::string_view(&c, 1));
   }
   return std::nullopt;
 }

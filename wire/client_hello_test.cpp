@@ -117,6 +117,13 @@ TEST_CASE("a hello in one record") {
   CHECK(parse(input + bytes{0x17, 0x03, 0x03, 0x00, 0x01, 0x00}).size == input.size());
 }
 
+TEST_CASE("no protocol passes for two in the log") {
+  const auto got =
+      judge(records(message(server_name("api.example.com") + alpn({"h2,spdy", "a b", "http/1.1"}))));
+  CHECK(got.status == hello_status::done);
+  CHECK(got.alpn == "h2?spdy,a?b,http/1.1");
+}
+
 TEST_CASE("hellos as OpenSSL sends them") {
   for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
     const auto input = openssl_hello("www.example.org", version);

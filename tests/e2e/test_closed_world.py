@@ -142,7 +142,7 @@ ANSWERS = {
     "chain": (of_a(to("a.test"), alias("a.test", "b.test"), alias("b.test", "c.test"), address("c.test", GOOD4)), {GOOD4}),
     # Aliases are followed, and decide nothing.
     "chain-over-denied": (of_a(to("evil.corp.example"), address("evil.corp.example", GOOD4)), {GOOD4}),
-    "many": (truncated(MANY), set(MANY)),
+    "many": (truncated(MANY[:64]), set(MANY[:64])),
     "wrong-id-first": (by_family(lambda q: [q.reply([own("10.0.0.1")(q)], id=q.id ^ 1), q.reply([own(GOOD4)(q)])], []),
                        {GOOD4}),
     "wrong-question-first": (by_family(lambda q: [with_wrong_question(q), q.reply([own(GOOD4)(q)])], []), {GOOD4}),
@@ -177,6 +177,9 @@ ANSWERS = {
     "truncated-good-part": (by_family(lambda q: [GOOD4, "10.0.0.1"] if q.over_tcp else
                                       q.reply([own(GOOD4)(q)], truncated=True), []), set()),
     "bad-among-many": (truncated(MANY[:20] + ["10.0.0.1"] + MANY[20:25]), set()),
+    "bad-behind-many": (truncated(MANY[:60] + ["10.0.0.1"]), set()),
+    # Nobody judges so many, so none is contacted.
+    "too-many": (truncated(MANY), set()),
 }
 
 

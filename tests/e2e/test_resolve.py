@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from harness.client import eventually
-from harness.dns import REFUSED, SERVFAIL, SILENT
+from harness.dns import REFUSED, SERVFAIL, SILENT, truncated
 from harness.origin import echo, http_handler, response
 from harness.proxy import loopback, policy_of
 
@@ -62,6 +62,39 @@ def test_one_bad_address_among_the_answers_refuses_all(exeat, dns, origin, bad):
     assert connect(proxy, f"{HOST}:{server.port}").status == 403
     assert proxy.logged(reason="address-forbidden")
     assert server.connections == []
+
+
+@pytest.mark.parametrize("kind", ["forbidden", "denied", "pinned"])
+def test_a_bad_address_behind_very_many_good_ones_refuses_all(exeat, dns, origin, kind):
+    """None of an answer's addresses is left unjudged."""
+    server = origin(echo)
+    bad = "10.0.0.1" if kind == "forbidden" else "127.0.1.1"
+    dns.records[HOST] = truncated([f"127.0.0.{n}" for n in range(1, 61)] + [bad])
+    rule = {"host": HOST, "ports": [server.port], "tls": "any"}
+    if kind == "pinned":
+        rule["resolve_in"] = ["127.0.0.0/24"]
+    policy = policy_of(agent=[rule], addresses=[loopback(cidr="127.0.0.0/8")])
+    if kind == "denied":
+        policy["deny"] = [{"cidr": "127.0.1.1/32"}]
+    proxy = exeat(policy)
+    assert connect(proxy, f"{HOST}:{server.port}").status == 403
+    record = proxy.logged(event="decision", host=HOST)
+    assert record["reason"] == {"forbidden": "address-forbidden", "denied": "address-denied",
+                                "pinned": "outside-resolve-in"}[kind]
+    assert server.connections == []
+
+
+def test_a_name_of_more_addresses_than_are_judged_is_not_served(exeat, dns, origin):
+    server = origin(echo)
+    dns.records[HOST] = truncated([f"127.0.0.{n}" for n in range(1, 66)])
+    proxy = exeat(allow(server.port, addresses=[loopback(cidr="127.0.0.0/8")]))
+    answer = connect(proxy, f"{HOST}:{server.port}")
+    assert (answer.status, answer.reason) == (502, "upstream-failed dns-failure")
+    assert "more addresses than are checked" in proxy.logged(reason="dns-failure")["error"]
+    assert server.connections == []
+    dns.records[HOST] = truncated([f"127.0.0.{n}" for n in range(1, 65)])
+    proxy = exeat(allow(server.port, addresses=[loopback(cidr="127.0.0.0/8")]))
+    assert connect(proxy, f"{HOST}:{server.port}").status == 200
 
 
 def test_a_deny_prefix_refuses_what_a_name_resolves_to(exeat, origin):

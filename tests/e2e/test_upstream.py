@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from harness.authority import Authority
 from harness.client import Client, eventually
 from harness.origin import echo, http_handler, response
 from harness.proxy import free_port, loopback, policy_of, run_exeat
@@ -146,6 +147,20 @@ def test_the_next_address_is_tried_where_the_upstream_cannot_reach_one(exeat, dn
         echoes(client)
     assert sorted(up.connects) == [f"127.0.0.{n}:{server.port}" for n in (1, 2, 3)]
     assert proxy.logged(event="decision", verdict="allow")["address"] == "127.0.0.1"
+
+
+def test_a_slow_upstream_is_not_asked_for_one_address_after_the_other(exeat, dns, upstream):
+    """`timeouts.connect` bounds them together: each of the four has most of it to itself."""
+    def refuse_slowly(_head):
+        time.sleep(0.7)
+        return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+
+    up = upstream(answer=refuse_slowly)
+    dns.records[HOST] = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    proxy = exeat(allow(443, addresses=[loopback(cidr="127.0.0.0/24")]),
+                  {**through(up), "timeouts": {"connect": "1s"}})
+    assert connect(proxy, f"{HOST}:443").status in (502, 504)
+    assert 1 <= len(up.connects) <= 2
 
 
 def test_an_upstream_that_refuses_is_not_asked_again(exeat, dns, upstream):
@@ -428,6 +443,32 @@ def test_a_407_of_the_upstream_is_never_the_clients(exeat, origin, upstream, tmp
     assert server.connections == []
 
 
+def test_a_reload_reads_the_credential_again_and_keeps_it_where_it_cannot(exeat, origin, upstream, tmp_path):
+    server, up = origin(http_handler(lambda _: response())), upstream(credential=SECRET)
+    path = credential(tmp_path)
+    proxy = exeat(allow(server.port), through(up, credential_file=path))
+    target = f"{HOST}:{server.port}"
+
+    def ways():
+        with proxy.client() as client:
+            yield client.connect(target).reason.split()[-1]
+        with proxy.client() as client:
+            yield client.get(f"http://{target}/").reason.split()[-1]
+
+    assert list(ways()) == ["established", "OK"]
+    up.credential = "job-7:rotated"
+    assert list(ways()) == ["upstream-credential"] * 2
+    credential(tmp_path, up.credential)
+    proxy.reload()
+    assert list(ways()) == ["established", "OK"]
+    credential(tmp_path, "no colon")
+    proxy.reload()
+    assert list(ways()) == ["established", "OK"]
+    kept = proxy.logged(event="process", code="upstream-kept")
+    assert f"the upstream http://127.0.0.1:{up.port}: {path}: " in kept["text"]
+    assert "no colon" not in everything_said(proxy) and "rotated" not in everything_said(proxy)
+
+
 def start_fails(tmp_path, **entry):
     """What `serve` says on its way to exit status 2."""
     config = tmp_path / "exeat.yaml"
@@ -655,6 +696,23 @@ def test_an_address_is_verified_as_one(exeat, upstream, ca):
     assert "IP address mismatch" in proxy.logged(reason="upstream-tls")["error"]
 
 
+def test_a_reload_reads_the_ca_file_again_and_keeps_it_where_it_cannot(exeat, origin, upstream, ca, tmp_path):
+    server, up = origin(echo), upstream(ca.server_context("localhost"))
+    (tmp_path / "other").mkdir()
+    path = tmp_path / "upstream-ca.pem"
+    path.write_bytes(Authority(tmp_path / "other").bundle.read_bytes())
+    proxy = exeat(allow(server.port), through(up, "https", "localhost", ca=str(path)))
+    target = f"{HOST}:{server.port}"
+    assert connect(proxy, target).reason == "upstream-failed upstream-tls"
+    path.write_bytes(ca.bundle.read_bytes())
+    proxy.reload()
+    assert connect(proxy, target).status == 200
+    path.write_text("nothing")
+    proxy.reload()
+    assert connect(proxy, target).status == 200
+    assert "the file holds no certificate" in proxy.logged(event="process", code="upstream-kept")["text"]
+
+
 def test_a_ca_file_that_is_none_stops_the_start(tmp_path):
     path = tmp_path / "ca.pem"
     path.write_text("nothing\n")
@@ -830,3 +888,20 @@ deny: [{cidr: 192.0.2.0/24, reason: x}]
     assert len(pins) == 1 and "pinned.corp.example" in pins[0] and "policy.yaml:7" in pins[0]
     config.write_text(config.read_text().replace("remote", "local"))
     assert "resolve-remote" not in run_exeat("lint", "--config", config).stdout
+
+
+@pytest.mark.parametrize("rule, hosts, no_proxy, found", [
+    ("**.corp.example", "*.a.corp.example", None, True), ("*.corp.example", "b.corp.example", None, True),
+    ("**.corp.example", "a.corp.example", None, True), ("a.corp.example", "*", None, True),
+    ("*.corp.example", "*.a.corp.example", None, False), ("corp.example", "*.corp.example", None, False),
+    ("**.corp.example", "*.a.corp.example", "**.a.corp.example", False),
+])
+def test_lint_sees_a_pin_of_which_a_part_is_delegated(tmp_path, rule, hosts, no_proxy, found):
+    (tmp_path / "policy.yaml").write_text(json.dumps(policy_of(agent=[
+        {"host": rule, "resolve_in": ["10.0.0.0/8"], "reason": "x"}])))
+    config = tmp_path / "exeat.yaml"
+    config.write_text(json.dumps({"version": 1, "policy": "policy.yaml", **through(
+        3128, host="p.example", hosts=[hosts], resolve="remote", no_proxy=no_proxy and [no_proxy])}))
+    done = run_exeat("lint", "--config", config)
+    assert "[resolve-remote]" in done.stdout, done.stderr
+    assert ("[pin-delegated]" in done.stdout) == found
