@@ -50,7 +50,7 @@ def proxy(request):
     dns = DnsServer({HOST: ["127.0.0.1"], SECURE: ["127.0.0.1"]})
     running = Exeat(policy_of(agent=[{"host": HOST, "ports": "any", "tls": "any"}, {"host": SECURE, "ports": "any"}],
                               addresses=[loopback()]),
-                    {"limits": {"requests_per_client": 0}}, dns=dns.address)
+                    {"limits": {"requests_per_client": 0, "requests_per_phase": 0}}, dns=dns.address)
     try:
         running.start()
         yield f"127.0.0.1:{running.ports['agent']}"

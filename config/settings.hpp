@@ -134,6 +134,8 @@ struct limit_settings {
   std::uint32_t connections_per_phase = 4'096;  ///< of one phase of one job; 0: no limit
   std::uint32_t connections_per_job = 4'096;    ///< 0: no limit
   std::uint32_t requests_per_client = 10'000;   ///< in a second; 0: no limit
+  std::uint32_t requests_per_phase = 20'000;    ///< of one phase of one job, in a second; 0: no limit
+  std::uint32_t requests_per_job = 40'000;      ///< in a second; 0: no limit
   std::uint32_t dials_per_destination = 128;    ///< under way, per worker; 0: no limit
   std::uint32_t lookups = 1'024;                ///< names being looked up, per worker
   std::uint32_t lookups_per_phase = 512;        ///< of these for one phase; 0: no limit

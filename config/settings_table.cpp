@@ -301,6 +301,15 @@ std::vector<setting_row> make_rows() {
       count<EXEAT_AT(limits.requests_per_client), 0, 10'000'000>(
           "limits.requests_per_client",
           "Requests of one client in a second, each CONNECT among them (`too-many-requests`); 0: no limit."),
+      count<EXEAT_AT(limits.requests_per_phase), 0, 10'000'000>(
+          "limits.requests_per_phase",
+          "Requests of one phase in one job in a second, from all its clients together, as soon as it is "
+          "known "
+          "who asks (`too-many-requests-of-phase`); 0: no limit."),
+      count<EXEAT_AT(limits.requests_per_job), 0, 10'000'000>(
+          "limits.requests_per_job",
+          "Requests of one job in a second (`too-many-requests-of-job`); 0: no limit. Twice "
+          "`limits.requests_per_phase` leaves the other phases some."),
       count<EXEAT_AT(limits.dials_per_destination), 0, 100'000>(
           "limits.dials_per_destination",
           "Connections that a worker opens to one destination for one phase at a time; more wait, for as "

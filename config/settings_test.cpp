@@ -88,6 +88,8 @@ limits:
   connections_per_phase: 7
   connections_per_job: 8
   requests_per_client: 9
+  requests_per_phase: 10
+  requests_per_job: 11
   dials_per_destination: 11
   lookups: 12
   lookups_per_phase: 13
@@ -145,6 +147,8 @@ via: exeat-1
   CHECK(settings->limits.connections_per_phase == 7);
   CHECK(settings->limits.connections_per_job == 8);
   CHECK(settings->limits.requests_per_client == 9);
+  CHECK(settings->limits.requests_per_phase == 10);
+  CHECK(settings->limits.requests_per_job == 11);
   CHECK(settings->limits.dials_per_destination == 11);
   CHECK(settings->limits.lookups == 12);
   CHECK(settings->limits.lookups_per_phase == 13);

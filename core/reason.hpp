@@ -103,6 +103,8 @@ enum class reason_kind : std::uint8_t {
   X(too_many_of_phase,      "too-many-of-phase",      limit,    503, "connection_limit_reached", "The phase holds `limits.connections_per_phase` connections in its job.") \
   X(too_many_of_job,        "too-many-of-job",        limit,    503, "connection_limit_reached", "The job holds `limits.connections_per_job` connections.") \
   X(too_many_requests,      "too-many-requests",      limit,    429, "http_request_denied", "This client has sent more requests in a second than `limits.requests_per_client`.") \
+  X(too_many_requests_of_phase, "too-many-requests-of-phase", limit, 429, "http_request_denied", "The phase has sent more requests in a second, within its job, than `limits.requests_per_phase`.") \
+  X(too_many_requests_of_job, "too-many-requests-of-job", limit, 429, "http_request_denied", "The job has sent more requests in a second than `limits.requests_per_job`.") \
   X(too_many_dials,         "too-many-dials",         limit,    503, "connection_limit_reached", "`limits.dials_per_destination` connections to this destination are being opened, and none of them was done within `timeouts.connect`.") \
   X(too_many_lookups,       "too-many-lookups",       limit,    503, "proxy_internal_response", "`limits.lookups` names are being looked up, or `limits.lookups_per_phase` by this phase.") \
   X(out_of_buffers,         "out-of-buffers",         limit,    503, "proxy_internal_response", "The buffers of the process hold `limits.buffers` octets.") \

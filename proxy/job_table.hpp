@@ -10,6 +10,7 @@
 #include "jobs/job.hpp"
 #include "metrics/counters.hpp"
 #include "metrics/phase_slots.hpp"
+#include "proxy/job_rate.hpp"
 #include "proxy/job_seats.hpp"
 #include "proxy/loaded_policy.hpp"
 
@@ -29,6 +30,7 @@ struct served_job {
   std::shared_ptr<const loaded_policy> policy;
   std::shared_ptr<job_counts> counts;
   std::shared_ptr<job_seats> seats;
+  std::shared_ptr<job_rate> rate;
 };
 
 class job_table {

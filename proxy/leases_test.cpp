@@ -3,6 +3,7 @@
 
 #include "proxy/buffer_pool.hpp"
 #include "proxy/dial_gate.hpp"
+#include "proxy/job_rate.hpp"
 #include "proxy/job_seats.hpp"
 #include "proxy/request_rate.hpp"
 
@@ -54,6 +55,45 @@ TEST_CASE("no limit on requests costs no table") {
   request_rate rate(0, 2, 7);
   request_tokens tokens(rate);
   for (int i = 0; i < 100; ++i) CHECK(tokens.admit({.address = core::ip_address::v4(1)}));
+}
+
+TEST_CASE("rates: a phase leaves the others theirs, a job has no more than its own, over all workers") {
+  job_rate rate({.per_phase = 10, .per_job = 15}, 2);
+  using answer = job_rate::answer;
+  const auto start = request_rate::clock::now();
+  const auto admitted = [&](metrics::phase_slot phase) {
+    unsigned sum = 0;
+    for (unsigned i = 0; i < 100; ++i) sum += rate.admit(i % 2, phase) == answer::admitted;
+    return sum;
+  };
+  const auto of_agent = admitted(agent);
+  const auto after_agent = rate.admit(0, agent);
+  const auto of_setup = admitted(setup);
+  const auto after_setup = rate.admit(0, setup);
+  const auto after_all = rate.admit(0, agent);
+  // What has come back meanwhile, were the machine ever so slow.
+  const auto took = std::chrono::duration<double>(request_rate::clock::now() - start).count();
+  CHECK(of_agent >= 10);
+  CHECK(of_agent <= 10 + 10 * took);
+  CHECK(of_setup >= 5);
+  CHECK(of_agent + of_setup <= 15 + 15 * took);
+  if (took < 0.05) {
+    CHECK(after_agent == answer::phase_reached);
+    CHECK(after_setup == answer::job_reached);
+    CHECK(after_all == answer::phase_reached);
+  }
+}
+
+TEST_CASE("rates: a request that the job refuses costs its phase nothing; no limit is none") {
+  job_rate job({.per_phase = 1'000'000, .per_job = 1}, 1);
+  unsigned admitted = 0;
+  const auto start = request_rate::clock::now();
+  for (int i = 0; i < 10'000; ++i) admitted += job.admit(0, agent) == job_rate::answer::admitted;
+  const auto took = std::chrono::duration<double>(request_rate::clock::now() - start).count();
+  CHECK(admitted >= 1);
+  CHECK(admitted <= 2 + took);
+  job_rate open({}, 1);
+  for (int i = 0; i < 1000; ++i) CHECK(open.admit(0, agent) == job_rate::answer::admitted);
 }
 
 TEST_CASE("seats: a phase leaves the others theirs, a job has no more than its own, over all workers") {

@@ -11,10 +11,32 @@
 
 namespace exeat::proxy {
 
+/// How fast tokens come back, and how many a worker takes at once.
+class token_pace {
+ public:
+  /// Zero for `per_second` = no limit.
+  token_pace(std::uint32_t per_second, unsigned workers) noexcept;
+  bool is_on() const noexcept { return interval_ != 0; }
+
+ private:
+  friend class token_bucket;
+  std::uint32_t slice_;
+  std::int64_t interval_;  ///< nanoseconds that a token takes to come back; 0: no limit
+};
+
+/// Holds the requests of one second; full at first. Thread-safe, lock-free.
+class token_bucket {
+ public:
+  /// Up to a slice of its tokens; 0 = it is empty. `at`: since a moment that is the same for all calls.
+  std::uint32_t take(const token_pace& pace, std::chrono::nanoseconds at) noexcept;
+
+ private:
+  std::atomic<std::int64_t> full_at_{0};  ///< when it will be full again, in nanoseconds since that moment
+};
+
 /// A table of token buckets that clients fall into by a keyed hash: memory that no number of clients makes
 /// larger, and nothing to forget when a client comes back on another connection. Two clients in one bucket
-/// share it, which shows only where one of them is at its limit. A bucket holds the requests of one second.
-/// Thread-safe, lock-free.
+/// share it, which shows only where one of them is at its limit. Thread-safe, lock-free.
 class request_rate {
  public:
   using clock = std::chrono::steady_clock;
@@ -23,19 +45,16 @@ class request_rate {
   /// Zero for `per_second` = no limit. `seed`: random.
   request_rate(std::uint32_t per_second, unsigned workers, std::uint64_t seed);
 
-  bool is_on() const noexcept { return per_second_ != 0; }
+  bool is_on() const noexcept { return pace_.is_on(); }
   std::size_t bucket_of(const client_key& client) const noexcept;
   /// Up to a slice of the bucket's tokens; 0 = it is empty.
   std::uint32_t take(std::size_t bucket, clock::time_point now) noexcept;
 
  private:
-  std::uint32_t per_second_;
-  std::uint32_t slice_;
+  token_pace pace_;
   std::uint64_t seed_;
-  std::int64_t interval_;  ///< nanoseconds that a token takes to come back
   clock::time_point origin_;
-  /// When each bucket will be full again, in nanoseconds since `origin_`.
-  std::unique_ptr<std::atomic<std::int64_t>[]> full_at_;
+  std::unique_ptr<token_bucket[]> table_;
 };
 
 /// One worker's tokens. Not thread-safe; must not outlive its table.

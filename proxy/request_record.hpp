@@ -16,6 +16,7 @@
 #include "proxy/job_table.hpp"
 #include "proxy/limits.hpp"
 #include "proxy/loaded_policy.hpp"
+#include "proxy/memory_budget.hpp"
 #include "proxy/next_hop.hpp"
 #include "proxy/path_out.hpp"
 
@@ -66,7 +67,8 @@ struct request_record {
   std::string method;
   /// Of plain HTTP, without the query; kept only where it may have to be judged again.
   std::string path;
-  std::string_view scheme;  ///< static text
+  std::optional<memory_charge> path_memory;  ///< of it: a tunnel may keep it for hours
+  std::string_view scheme;                   ///< static text
   std::string host;
   std::uint16_t port = 0;
   std::optional<core::ip_address> address;

@@ -28,6 +28,10 @@ std::unique_ptr<server::kept_job> server::begin(std::shared_ptr<const jobs::job>
       job_seats::limits{.per_phase = limits.connections_per_phase,
                         .per_job = kept->served.job ? limits.connections_per_job : 0},
       registry_.workers());
+  kept->served.rate =
+      std::make_shared<job_rate>(job_rate::limits{.per_phase = limits.requests_per_phase,
+                                                  .per_job = kept->served.job ? limits.requests_per_job : 0},
+                                 registry_.workers());
   if (policy_) kept->served.policy = load(kept->book);
   return kept;
 }

@@ -185,10 +185,18 @@ bool session::decide(request_record& record, std::string& error) {
   record.reason = decision.reason;
   record.would_deny = decision.verdict == allowlist::verdict::would_deny;
   record.governed = decision.verdict == allowlist::verdict::allow;
-  if (record.scheme != "https" && (record.scheme == "ws" || (record.governed && record.rule->terms) ||
-                                   worker_.settings().on_tighten == config::tighten_action::cut))
-    record.path = path_of(head_);
   if (decision.verdict == allowlist::verdict::deny) return false;
+  if (record.scheme != "https" && (record.scheme == "ws" || (record.governed && record.rule->terms) ||
+                                   worker_.settings().on_tighten == config::tighten_action::cut)) {
+    const auto path = path_of(head_);
+    if (!record.path_memory.emplace(worker_.memory()).grow(path.size())) {
+      record.would_deny = false;
+      error = "no memory for the path";
+      record.reason = core::reason::out_of_buffers;
+      return false;
+    }
+    record.path = path;
+  }
   if (record.would_deny) record.hint = hint_of(record, record.reason);
   if (!wire::via_names(head_.fields, worker_.settings().via)) return true;
   record.reason = core::reason::proxy_loop;
@@ -341,8 +349,12 @@ task<void> session::refuse_bad_head() {
   }
   auto record = new_record();
   record.method = head_.method;
-  co_await refuse(
-      record, {.reason = fault.reason, .error = fault.detail, .wants_json = accept_wants_json(head_.accept)});
+  // Where the phase is known without a head to read, it has sent one more.
+  const auto* served = record.placed ? worker_.jobs().find(asker_->job) : nullptr;
+  const bool within = served == nullptr || within_rate_of(record, *served);
+  co_await refuse(record, {.reason = within ? fault.reason : record.reason,
+                           .error = within ? std::string_view(fault.detail) : std::string_view(),
+                           .wants_json = accept_wants_json(head_.accept)});
 }
 
 bool session::within_rate() noexcept {

@@ -78,6 +78,8 @@ class session final : public live_session {
 
   /// Which phase of which job the request in head_ belongs to. False = refused, with the record's reason.
   bool identify(request_record& record, std::string& error);
+  /// Counts the request with its phase and job. False = refused.
+  bool within_rate_of(request_record& record, const served_job& served) noexcept;
   /// Counts the connection with its phase and job, once. False = refused.
   bool take_seat(request_record& record, const served_job& served, std::string& error);
   /// Asks the listener's sources of identity. False = refused.

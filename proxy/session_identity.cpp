@@ -86,7 +86,21 @@ bool session::identify(request_record& record, std::string& error) {
       return not_served(record, core::reason::phase_not_in_job, error);
     if (record.is_sealed()) return not_served(record, core::reason::phase_sealed, error);
   }
-  return take_seat(record, *served, error);
+  return within_rate_of(record, *served) && take_seat(record, *served, error);
+}
+
+bool session::within_rate_of(request_record& record, const served_job& served) noexcept {
+  switch (served.rate->admit(worker_.number(), record.slot)) {
+    case job_rate::answer::phase_reached:
+      record.reason = core::reason::too_many_requests_of_phase;
+      return false;
+    case job_rate::answer::job_reached:
+      record.reason = core::reason::too_many_requests_of_job;
+      return false;
+    case job_rate::answer::admitted:
+      break;
+  }
+  return true;
 }
 
 bool session::take_seat(request_record& record, const served_job& served, std::string& error) {

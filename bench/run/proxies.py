@@ -117,7 +117,8 @@ class Exeat(Proxy):
             "control": {"unix": str(self.folder / "control.sock")},
             "log": {"file": "exeat.log", "format": "json"},
             "limits": {"connections": 20000, "connections_per_client": many, "connections_per_phase": many,
-                       "connections_per_job": many, "requests_per_client": 10 * many}}))
+                       "connections_per_job": many, "requests_per_client": 10 * many,
+                       "requests_per_phase": 10 * many, "requests_per_job": 10 * many}}))
         for file in ("policy.yaml", "exeat.yaml"):
             (self.folder / file).chmod(0o644)
         self.folder.chmod(0o755)

@@ -54,7 +54,8 @@ def main():
         proxy = Exeat(policy_of(setup=[rule], agent=[], addresses=[loopback()]),
                       {"job": {"phases": ["setup", {"parallel": ["agent", "mcp"]}], "state_dir": str(state)},
                        "limits": {"connections": 10000, "connections_per_client": 0,
-                                  "connections_per_phase": 0, "connections_per_job": 0, "requests_per_client": 0},
+                                  "connections_per_phase": 0, "connections_per_job": 0, "requests_per_client": 0,
+                                  "requests_per_phase": 0, "requests_per_job": 0},
                        "workers": 2}, dns=dns.address)
         proxy.start()
         try:

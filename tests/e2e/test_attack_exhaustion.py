@@ -37,6 +37,34 @@ def open_clients():
 
 # Buffers that count --------------------------------------------------------------------------------------------------
 
+def test_a_path_that_a_websocket_keeps_is_counted(exeat, origin, open_clients):
+    """It may have to be judged again, for as long as the connection lives."""
+    def switch(connection):
+        connection.read_until(b"\r\n\r\n")
+        connection.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        connection.read()
+    server, well = origin(switch), origin(echo)
+    proxy = exeat(allow(server.port, well.port), SMALL)
+    path = "/" + "p" * 30000
+
+    def upgrade():
+        client = open_clients.enter_context(proxy.client())
+        client.send(f"GET http://{HOST}:{server.port}{path} HTTP/1.1\r\nHost: {HOST}:{server.port}\r\nConnection: Upgrade\r\n"
+                    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+        try:
+            return client.answer().status
+        except (OSError, EOFError):
+            return 503  # refused before it was read
+    most = (4 << 20) // len(path)
+    statuses = [upgrade() for _ in range(most + 20)]
+    assert set(statuses) == {101, 503} and 20 < statuses.count(101) <= most
+    assert hits(proxy, "out-of-buffers") == statuses.count(503)
+    open_clients.close()
+    assert eventually(lambda: proxy.metric("exeat_active_connections") == 0)
+    assert status_of(proxy, well.port, "agent") == 200
+    assert_accounted(proxy)
+
+
 @pytest.fixture
 def secure(exeat, ca, tmp_path):
     mutual = Mutual(ca, tmp_path)

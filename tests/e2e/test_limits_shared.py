@@ -75,6 +75,67 @@ def test_no_limit_on_requests(exeat, origin):
             assert client.get(f"http://{HOST}:{server.port}/").status == 200
 
 
+def flood(proxy, phase, reason):
+    """Sends until it is too much, and says how many answers it took."""
+    with proxy.client(phase) as client:
+        client.send("GET http://denied.elsewhere.example/ HTTP/1.1\r\nHost: denied.elsewhere.example\r\n\r\n" * 60)
+        answers = []
+        while not answers or answers[-1].status == 403:
+            answers.append(client.answer())
+        last = answers[-1]
+        assert last.status == 429 and last.reason == f"limit-reached {reason}"
+        assert last.fields["retry-after"] == "1" and reason in last.fields["proxy-status"]
+        assert len(answers) < 60 and client.is_closed()
+    assert proxy.logged(reason=reason, phase=phase, status=429)
+    return len(answers)
+
+
+def status_of(proxy, port, phase):
+    answer, client = tunnel(proxy, port, phase)
+    client.close()
+    return answer.status
+
+
+def test_requests_of_one_phase_in_a_second(exeat, origin):
+    """From whomever they come: here no client has a limit of its own."""
+    server = origin(echo)
+    proxy = exeat(allow_all(server.port), {"limits": {"requests_per_client": 0, "requests_per_phase": 1}})
+    flood(proxy, "agent", "too-many-requests-of-phase")
+    assert status_of(proxy, server.port, "agent") in (200, 429)
+    # The phases beside it have requests of their own.
+    assert status_of(proxy, server.port, "setup") == 200
+    assert status_of(proxy, server.port, "mcp") == 200
+
+    def malformed():
+        with proxy.client() as client:
+            client.send("GET\r\n\r\n")
+            return client.answer().reason
+    assert eventually(lambda: malformed() == "limit-reached too-many-requests-of-phase")
+    assert eventually(lambda: status_of(proxy, server.port, "agent") == 200)
+    reason = "too-many-requests-of-phase"
+    assert eventually(lambda: len(proxy.log(reason=reason)) == hits(proxy, reason))
+    assert hits(proxy, reason) == proxy.metric("exeat_decisions_total", reason=reason) > 1
+    assert hits(proxy, "too-many-requests") == 0
+    # Health looks through the listeners, and is nobody's.
+    assert proxy.admin("/-/healthy")[0] == 200
+
+
+def test_requests_of_one_job_in_a_second(exeat, origin):
+    server = origin(echo)
+    proxy = exeat(allow_all(server.port), {
+        "limits": {"requests_per_client": 0, "requests_per_phase": 0, "requests_per_job": 1},
+        "job": {"phases": [{"parallel": ["setup", "agent", "mcp"]}]}})
+    flood(proxy, "agent", "too-many-requests-of-job")
+    # They are the job's: what one phase has used, another one has not.
+    assert eventually(lambda: 429 in [status_of(proxy, server.port, phase) for phase in ("setup", "mcp", "setup")])
+    assert eventually(lambda: status_of(proxy, server.port, "mcp") == 200)
+    reason = "too-many-requests-of-job"
+    assert eventually(lambda: len(proxy.log(reason=reason)) == hits(proxy, reason) > 1)
+    # Without a job there is none that could have sent too many.
+    other = exeat(allow_all(server.port), {"limits": {"requests_per_job": 1}})
+    assert all(status_of(other, server.port, "agent") == 200 for _ in range(5))
+
+
 # Connections of a phase and of a job -----------------------------------------------------------------------------------
 
 def refused(proxy, port, phase, reason):

@@ -82,6 +82,8 @@ world::world(const world_options& options)
                                  .per_job = options.narrow.most_of_job()},
         1);
   }
+  for (auto& rate : rates_)
+    rate = std::make_shared<proxy::job_rate>(proxy::job_rate::limits{.per_phase = 60, .per_job = 90}, 1);
   process_.settings = settings_of(options);
   const auto& limits = process_.settings.limits;
   budget_ = std::make_unique<proxy::connection_budget>(limits.connections, limits.connections_per_client, 1);
@@ -165,13 +167,13 @@ std::shared_ptr<const proxy::job_table> world::table() {
   const auto policy = stage::get().policy(policy_, options_.timed);
   auto out = std::make_shared<proxy::job_table>();
   out->implicit = {job_, std::make_shared<const proxy::loaded_policy>(policy, slots_, book_), counts_[0],
-                   seats_[0]};
+                   seats_[0], rates_[0]};
   if (serves_opened_)
     out->opened.emplace(
         std::string(opened_id),
         proxy::served_job{opened_,
                           std::make_shared<const proxy::loaded_policy>(policy, slots_, book_of_opened_),
-                          counts_[1], seats_[1]});
+                          counts_[1], seats_[1], rates_[1]});
   return out;
 }
 

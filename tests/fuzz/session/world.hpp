@@ -96,6 +96,7 @@ class world {
   std::shared_ptr<jobs::job> job_, opened_;
   std::vector<std::shared_ptr<proxy::job_counts>> counts_;
   std::array<std::shared_ptr<proxy::job_seats>, 2> seats_;
+  std::array<std::shared_ptr<proxy::job_rate>, 2> rates_;
   std::size_t policy_ = 0;
   bool serves_opened_ = true;
   std::unique_ptr<proxy::connection_budget> budget_;
