@@ -8,10 +8,10 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: help run build test test-quick tsan fuzz bench bench-micro lint format image install clean
+.PHONY: help run build test test-quick tsan fuzz bench bench-instructions bench-micro lint format image install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
 
 run: build ## build and serve on the built-in policy: 3128 setup, 3129 agent, 3130 mcp, admin 9400 (ARGS=... passes flags)
 	@exec build/release/exeat serve $(ARGS)
@@ -42,6 +42,11 @@ bench: ## Exeat beside other proxies and a bare relay, then micro (ARGS: --quick
 	@/usr/bin/python3 -B bench/run $(ARGS)
 	@mkdir -p build/bench-results
 	@build/bench/bench/micro --benchmark_min_time=0.1 --benchmark_out=build/bench-results/micro.json --benchmark_out_format=json
+
+bench-instructions: ## instructions per connect, denial and HTTP request against bench/instructions/expected.json (ARGS=--update)
+	@tools/install-packages build test
+	@tools/build release exeat load
+	@EXEAT_BINARY=$(CURDIR)/build/release/exeat EXEAT_LOAD=$(CURDIR)/build/release/bench/load /usr/bin/python3 -B bench/instructions/gate.py $(ARGS)
 
 bench-micro: ## what the hot path costs, piece by piece (ARGS=... passes Google Benchmark's flags)
 	@bench/install
