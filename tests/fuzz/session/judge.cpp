@@ -103,8 +103,9 @@ void judge::check_rate(const proxy::event& e) {
 }
 
 void judge::check_time(const proxy::event& e) {
-  if (!timed_ || !only_named_ || e.verdict != proxy::outcome::allow || e.phase != phase_names[1] ||
-      e.kind != proxy::event::kind::decision || (!e.address && e.upstream.empty()))
+  if (!timed_ || !only_named_ || (e.verdict != proxy::outcome::allow && e.bytes_up == 0) ||
+      e.phase != phase_names[1] || e.kind != proxy::event::kind::decision ||
+      (!e.address && e.upstream.empty()))
     return;
   const auto began = time_now() - std::chrono::floor<std::chrono::milliseconds>(e.total);
   if (!agent_began_ || began < *agent_began_) agent_began_ = began;
@@ -257,13 +258,13 @@ void judge::push(unsigned, const proxy::event& e) noexcept {
   const auto o = origin_of(lower(e.host));
   if (e.verdict == proxy::outcome::allow) {
     check_way(e, o);
-    check_time(e);
     check_rate(e);
     EXPECT(o && *o != origin::no);
     if (e.phase == phase_names[0]) EXPECT(*o == origin::set);
     if (e.phase == phase_names[1]) EXPECT(*o != origin::set && ever_allowed(*o));
   }
   check_tunnels(e);
+  check_time(e);
   if (e.verdict == proxy::outcome::would_deny) EXPECT(e.phase == phase_names[2]);
 }
 
@@ -283,12 +284,24 @@ void judge::client_got(std::string_view octets) const {
   }
 }
 
-void judge::hop_got(origin hop, std::string_view octets) const {
+std::string_view judge::out_of_tunnel(std::string_view octets) {
+  static constexpr std::string_view start = "HTTP/1.1 200 Connection established\r\nExeat-Decision: ";
+  if (!octets.starts_with(start)) return {};
+  const auto end = octets.find("\r\n\r\n");
+  if (end == std::string_view::npos) return {};
+  const auto rest = octets.substr(end + 4);
+  // Words of our own, where the tunnel was refused after all.
+  if (rest.starts_with("\x15\x03") || rest.starts_with("HTTP/1.1 4")) return {};
+  return rest;
+}
+
+void judge::hop_got(origin hop, std::string_view octets, std::string_view said) const {
   if (octets.empty()) return;
   EXPECT(!ways_.tls || hop != origin::hop || !ways_.impostor);
   const auto head = read_hop_head(octets, ways_, hop, via_);
   if (!head) return;
   if (head->size != 0) {
+    EXPECT(octets.size() == head->size || end_of_opening(said));
     if (head->to) origin_got(*head->to, octets.substr(head->size));
     return;
   }

@@ -46,8 +46,11 @@ class judge final : public proxy::event_sink, public kernel_watch {
   /// What a client got, or an origin, from the first octet on, as far as it was kept.
   void client_got(std::string_view octets) const;
   void origin_got(origin at, std::string_view octets) const;
-  /// The same of an upstream proxy, in the clear.
-  void hop_got(origin hop, std::string_view octets) const;
+  /// The same of an upstream proxy, in the clear; and what that one said.
+  void hop_got(origin hop, std::string_view octets, std::string_view said) const;
+  /// What came out of a client's tunnel, or nothing where that does not show, and what some origins (behind
+  /// their upstream proxies) said: it is the beginning of one of these.
+  static std::string_view out_of_tunnel(std::string_view client_got);
 
   // What the proxy does.
 

@@ -82,6 +82,17 @@ std::optional<hop_head> read_hop_head(std::string_view octets, const ways& ways,
   return out;
 }
 
+std::optional<std::size_t> end_of_opening(std::string_view said) noexcept {
+  for (std::size_t at = 0;;) {
+    const auto rest = said.substr(at);
+    const auto end = rest.find("\r\n\r\n");
+    if (end == std::string_view::npos || rest.size() < 10) return std::nullopt;
+    at += end + 4;
+    if (rest[9] == '1') continue;
+    return rest[9] == '2' ? std::optional(at) : std::nullopt;
+  }
+}
+
 std::size_t hop_stream::take(const char* data, std::size_t octets, const ways& ways, bool via) {
   if (past_head) return octets;
   EXPECT(data != nullptr);

@@ -36,6 +36,9 @@ struct hop_head {
 };
 std::optional<hop_head> read_hop_head(std::string_view octets, const ways& ways, origin hop, bool via);
 
+/// Where the final answer to a CONNECT ends, of what an upstream proxy said; none: it has not let it through.
+std::optional<std::size_t> end_of_opening(std::string_view said) noexcept;
+
 /// Whom each descriptor leads to.
 class streams {
  public:

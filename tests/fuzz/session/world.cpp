@@ -17,7 +17,7 @@ namespace exeat::fuzz {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr std::size_t most_clients = 8, most_origins = 24, most_kept = 128 * 1024;
+constexpr std::size_t most_clients = 8, most_origins = 24, most_kept = 128 * 1024, most_said = 4096;
 constexpr std::string_view opened_id = "j-aaaaaaaaaaaa";
 
 std::size_t open_descriptors() {
@@ -220,8 +220,28 @@ void world::begin_tls(unsigned who, bool proves) {
 }
 
 ssize_t world::send(end& to, std::string_view octets) noexcept {
-  if (to.tls) return to.tls->send(octets.data(), octets.size());
-  return ::send(to.fd, octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  const auto n = to.tls ? to.tls->send(octets.data(), octets.size())
+                        : ::send(to.fd, octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (n > 0 && to.said.size() < most_said)
+    to.said.append(octets.substr(0, std::min(static_cast<std::size_t>(n), most_said - to.said.size())));
+  return n;
+}
+
+// What comes out of a tunnel is what one of the origins said, from its first octet on.
+void world::check_tunnel(const end& client) const {
+  const auto got = judge::out_of_tunnel(client.got);
+  if (got.empty()) return;
+  const bool any = std::ranges::any_of(origins_, [&](const end& one) {
+    std::string_view said = one.said;
+    if (options_.ways.is_hop(one.of)) {
+      const auto at = end_of_opening(said);
+      if (!at) return false;
+      said.remove_prefix(*at);
+    }
+    const auto both = std::min(got.size(), said.size());
+    return both != 0 && got.substr(0, both) == said.substr(0, both);
+  });
+  EXPECT(any || !keeps_all_);
 }
 
 void world::say(side whose, unsigned who, std::string_view octets) {
@@ -247,10 +267,11 @@ void world::let_go(side whose, end& which, bool abruptly) {
   which.tls.reset();
   const int fd = std::exchange(which.fd, -1);
   abruptly ? abort(fd) : static_cast<void>(::close(fd));
-  if (whose == side::client)
+  if (whose == side::client) {
     judge_.client_got(which.got);
-  else if (options_.ways.is_hop(which.of))
-    judge_.hop_got(which.of, which.got);
+    check_tunnel(which);
+  } else if (options_.ways.is_hop(which.of))
+    judge_.hop_got(which.of, which.got, which.said);
   else
     judge_.origin_got(which.of, which.got);
   which.got.clear();
@@ -369,6 +390,7 @@ bool world::accept() {
       no_delay(fd);
       if (closing_ || origins_.size() >= most_origins) {
         abort(fd);
+        keeps_all_ = false;
         continue;
       }
       origins_.push_back({.fd = fd, .of = one.which});

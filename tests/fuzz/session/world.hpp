@@ -70,6 +70,7 @@ class world {
     bool reads = true;
     std::size_t owed = 0;  ///< octets of filler that it still wants to send
     std::string got;
+    std::string said = {};  ///< of an origin: the beginning
   };
   end* pick(side whose, unsigned who) noexcept;
   void add_listener(const config::listener& configured, int fd, config::endpoint bound,
@@ -84,6 +85,7 @@ class world {
   ssize_t send(end& from, std::string_view octets) noexcept;
   bool accept();
   bool move(side whose);
+  void check_tunnel(const end& client) const;
   void let_go(side whose, end& which, bool abruptly);
   void check_seals();
 
@@ -110,6 +112,7 @@ class world {
   jobs::step enforced_ = 0;
   /// Seals whose grace runs out then.
   std::vector<std::pair<std::chrono::milliseconds, jobs::step>> graces_;
+  bool keeps_all_ = true;  ///< of the origins' ends none has been turned away
   bool stopping_ = false;
   bool closing_ = false;  ///< origins take no more connections
 };
