@@ -31,8 +31,15 @@ target read_target(std::string_view text) {
   EXPECT(colon != std::string_view::npos);
   const auto port = std::stoul(std::string(text.substr(colon + 1)));
   const auto host = text.substr(0, colon);
-  if (const auto address = core::ip_address::parse(host))
-    return {stage::get().at(*address, static_cast<std::uint16_t>(port)), true};
+  if (const auto address = core::ip_address::parse(host)) {
+    const auto& there = stage::get();
+    if (const auto at = there.at(*address, static_cast<std::uint16_t>(port))) return {at, true};
+    // An audit lets other ports through; whose address it is decides on the way nevertheless.
+    const auto* const of =
+        std::ranges::find_if(origins, [&](const auto& one) { return there.address(one.which) == *address; });
+    if (of == std::ranges::end(origins)) return {std::nullopt, true, false};
+    return {of->which, true, false};
+  }
   const auto at = origin_of(host);
   return {at, false, at && origins[index(*at)].port == port};
 }
