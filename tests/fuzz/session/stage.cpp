@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -154,6 +155,11 @@ std::optional<origin> stage::at(const core::ip_address& address, std::uint16_t p
     if (addresses_[index(one.which)] == address && one.port == port) return one.which;
   }
   return std::nullopt;
+}
+
+bool stage::is_address(const core::ip_address& address) const noexcept {
+  return std::ranges::any_of(origins,
+                             [&](const auto& one) { return addresses_[index(one.which)] == address; });
 }
 
 }  // namespace exeat::fuzz

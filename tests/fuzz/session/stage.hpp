@@ -84,6 +84,8 @@ class stage {
   /// Non-blocking; -1 where nobody listens.
   int listener(origin o) const noexcept { return listeners_[index(o)]; }
   std::optional<origin> at(const core::ip_address& address, std::uint16_t port) const noexcept;
+  /// Whether it is an origin's, whatever the port.
+  bool is_address(const core::ip_address& address) const noexcept;
   /// `timed`: with a `time_limit` on agent.
   std::shared_ptr<const allowlist::policy> policy(std::size_t i, bool timed) const noexcept {
     return policies_[timed ? i + policy_count : i];
