@@ -1,4 +1,4 @@
-// Any octets as a chunked body: the same body however it is cut, and written anew it reads back.
+// Any octets as a chunked body: the same body however it is cut and gathered, and written anew it reads back.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -45,6 +45,31 @@ outcome decode(std::string_view input, std::size_t piece) {
   return out;
 }
 
+outcome gather(std::string_view input, std::size_t piece) {
+  wire::chunked_decoder decoder;
+  outcome out;
+  for (std::size_t at = 0; at < input.size(); at += piece) {
+    std::string copy(input.substr(at, piece));
+    const auto got = decoder.gather(copy);
+    EXPECT(got.consumed <= copy.size() && got.then != kind::data);
+    out.consumed += got.consumed;
+    out.body.append(got.data);
+    out.what = got.then;
+    if (got.then == kind::end) out.trailers = decoder.trailers();
+    if (got.then == kind::end || got.then == kind::error) {
+      out.detail = decoder.detail();
+      return out;
+    }
+    EXPECT(got.consumed == copy.size());
+  }
+  return out;
+}
+
+bool same(const outcome& a, const outcome& b) {
+  return a.what == b.what && a.body == b.body && a.trailers == b.trailers && a.detail == b.detail &&
+         a.consumed == b.consumed;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -56,6 +81,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   EXPECT(whole.body == cut.body);
   EXPECT(whole.trailers == cut.trailers);
   EXPECT(whole.detail == cut.detail);
+  EXPECT(same(gather(input, input.size() + 1), whole));
+  EXPECT(same(gather(input, 1 + data[0] % 17U), cut));
   if (whole.what != kind::end) return 0;
   EXPECT(whole.consumed == cut.consumed);
 
