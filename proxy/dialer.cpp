@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "proxy/closing_deadline.hpp"
 #include "proxy/dialer_endpoint.hpp"
 
 namespace exeat::proxy {
@@ -190,28 +191,17 @@ task<dial_result> dial_one(asio::io_context& context, timer_wheel& wheel, core::
     failed.add(address, error);
     co_return std::unexpected(std::move(failed).result(0));
   }
-  struct timeout_state {
-    tcp_socket& socket;
-    bool expired = false;
-  } state{socket};
-  deadline limit(
-      wheel,
-      [](void* self) noexcept {
-        auto& me = *static_cast<timeout_state*>(self);
-        me.expired = true;
-        error_code ignored;
-        me.socket.close(ignored);
-      },
-      &state);
+  closing_deadline limit(wheel, socket);
   limit.arm(options.timeout);
   auto [error] = co_await socket.async_connect(endpoint_of(address, port), no_throw);
   limit.disarm();
-  if (!error && !state.expired && connected_to_itself(socket, port)) error = asio::error::connection_refused;
-  if (!error && !state.expired) {
+  if (!error && !limit.expired() && connected_to_itself(socket, port))
+    error = asio::error::connection_refused;
+  if (!error && !limit.expired()) {
     if (dead != nullptr) dead->remove(address, port);
     co_return dialled{std::move(socket), address, 1};
   }
-  if (state.expired)
+  if (limit.expired())
     failed.add(address, core::reason::connect_timeout, "no answer");
   else if (error == asio::error::operation_aborted)
     co_return std::unexpected(dial_failure{core::reason::connect_failed, "cancelled", 1});

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "proxy/closing_deadline.hpp"
 #include "proxy/local_addresses.hpp"
 #include "proxy/tls_front.hpp"
 #include "proxy/worker.hpp"
@@ -225,19 +226,7 @@ task<std::expected<hop_connection, hop_failure>> connect_to(worker& worker, cons
 
 task<std::expected<void, hop_failure>> ask_for_tunnel(worker& worker, const next_hop& hop,
                                                       stream_socket& socket, std::string target) {
-  struct timeout_state {
-    stream_socket& socket;
-    bool expired = false;
-  } state{socket};
-  deadline limit(
-      worker.wheel(),
-      [](void* self) noexcept {
-        auto& me = *static_cast<timeout_state*>(self);
-        me.expired = true;
-        error_code ignored;
-        me.socket.close(ignored);
-      },
-      &state);
+  closing_deadline limit(worker.wheel(), socket);
   limit.arm(worker.settings().timeouts.connect);
 
   auto request = fmt::format("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n", target);
@@ -248,13 +237,13 @@ task<std::expected<void, hop_failure>> ask_for_tunnel(worker& worker, const next
       co_await asio::async_write(socket, asio::buffer(request.data(), request.size()), no_throw);
   std::expected<void, hop_failure> out;
   // Whoever refuses at once may have closed before it read everything: its answer counts.
-  if (error && (state.expired || error == asio::error::operation_aborted)) {
+  if (error && (limit.expired() || error == asio::error::operation_aborted)) {
     out = failed(hop, core::reason::upstream_not_http, error.message());
   } else {
     out = co_await read_answer(worker, hop, socket);
   }
   limit.disarm();
-  if (state.expired)
+  if (limit.expired())
     co_return failed(hop, core::reason::upstream_timeout, "no answer to CONNECT within timeouts.connect");
   co_return out;
 }

@@ -1,7 +1,6 @@
 // load: a load generator and the origin behind the proxy, in one process and one thread. Works against any
 // HTTP proxy; prints one JSON object. See bench/README.md.
 #include <fmt/core.h>
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -10,6 +9,7 @@
 #include <exception>
 #include <string>
 
+#include "load/descriptors.hpp"
 #include "load/modes.hpp"
 
 namespace {
@@ -101,10 +101,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   std::signal(SIGPIPE, SIG_IGN);
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  exeat::bench::take_all_descriptors();
   try {
     print(wanted, exeat::bench::run(wanted));
     std::fflush(stdout);

@@ -22,22 +22,38 @@ namespace {
 
 constexpr std::size_t piece = std::size_t{16} << 10;
 
-/// Sends back what comes. Deletes itself when the other side has closed.
-class echo final : public waiter {
+/// One accepted connection. Deletes itself when it is over.
+class visited : public waiter {
  public:
-  echo(channel connection, served& seen) : connection_{std::move(connection)}, seen_{seen} { ++seen_.live; }
-  ~echo() override { --seen_.live; }
-  echo(const echo&) = delete;
-  echo& operator=(const echo&) = delete;
+  visited(channel connection, served& seen) : connection_{std::move(connection)}, seen_{seen} {
+    ++seen_.live;
+  }
+  ~visited() override { --seen_.live; }
+  visited(const visited&) = delete;
+  visited& operator=(const visited&) = delete;
 
-  void ready(std::uint32_t) override {
+  void ready(std::uint32_t) final {
     if (!go_on()) {
       delete this;
     }
   }
 
+ protected:
+  channel connection_;
+  served& seen_;
+
  private:
-  bool go_on() {
+  /// Does what can be done now; false: it is over.
+  virtual bool go_on() = 0;
+};
+
+/// Sends back what comes.
+class echo final : public visited {
+ public:
+  using visited::visited;
+
+ private:
+  bool go_on() override {
     static std::array<char, piece> scratch;
     while (true) {
       if (!waiting_.empty()) {
@@ -63,28 +79,17 @@ class echo final : public waiter {
     }
   }
 
-  channel connection_;
-  served& seen_;
   std::string waiting_;
 };
 
 /// Answers GET, for as long as the client keeps the connection. Reads heads only as far as a bench's requests
 /// need.
-class pages final : public waiter {
+class pages final : public visited {
  public:
-  pages(channel connection, served& seen) : connection_{std::move(connection)}, seen_{seen} { ++seen_.live; }
-  ~pages() override { --seen_.live; }
-  pages(const pages&) = delete;
-  pages& operator=(const pages&) = delete;
-
-  void ready(std::uint32_t) override {
-    if (!go_on()) {
-      delete this;
-    }
-  }
+  using visited::visited;
 
  private:
-  bool go_on() {
+  bool go_on() override {
     static std::array<char, piece> scratch;
     while (true) {
       std::string_view rest = std::string_view{answer_}.substr(sent_);
@@ -158,8 +163,6 @@ class pages final : public waiter {
     return false;
   }
 
-  channel connection_;
-  served& seen_;
   std::string asked_;
   std::string answer_;
   std::size_t sent_ = 0;
