@@ -82,6 +82,8 @@ int run_parsed(command_line& line) {
   if (name == "bundles") return run_bundles(line.bundles);
   if (name == "canary") return run_canary(line.canary);
   if (name == "connect") return run_connect(line.connect);
+  if (name == "env") return run_env(line.env);
+  if (name == "doctor") return run_doctor(line.doctor);
   if (name == "report") return run_report(line.report);
   if (name == "token") return run_token(line.token);
   if (name == "phase") return run_phase(line.phase);

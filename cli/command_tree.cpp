@@ -56,6 +56,8 @@ command_line::command_line() {
   add_bundles();
   add_canary();
   add_connect();
+  add_env();
+  add_doctor();
   add_report();
   add_token();
   add_phase();
@@ -250,6 +252,45 @@ void command_line::add_connect() {
       ->type_name("")
       ->required();
   s->positionals_at_end();
+}
+
+void command_line::add_env() {
+  auto* s = app.add_subcommand(
+      "env",
+      "Print what leads curl, git, pip, npm, Node, the JVM, Go, cargo, apt and docker through the proxy.");
+  s->add_option("--phase", env.phase, "The phase of the job")->type_name("PHASE")->required();
+  s->add_option("--shell", env.shell,
+                "For what to write; without it the shell of $SHELL; bash serves sh, dash and zsh")
+      ->type_name("SHELL")
+      ->check(CLI::IsMember({"bash", "fish", "powershell", "github", "docker", "systemd"}));
+  s->add_option("--config", env.config_file, "The exeat.yaml with the listener of the phase")
+      ->type_name("FILE");
+  s->add_option("--proxy", env.proxy,
+                "Where the job reaches it, http://HOST:PORT, where that is another address")
+      ->type_name("URL");
+  s->add_option("--token-file", env.token_file,
+                "A file with the token, or JOB:TOKEN, of a listener that asks for one; else $EXEAT_TOKEN")
+      ->type_name("FILE");
+}
+
+void command_line::add_doctor() {
+  auto* s = app.add_subcommand("doctor",
+                               "Try the tools of this machine behind a fence, one by one, and say which go "
+                               "through the proxy, which around "
+                               "it, which fail, and what helps; exit status 0 all through, 1 something goes "
+                               "around or fails, 2 error.");
+  s->add_option("--phase", doctor.phase, "The phase of the job; without it that of the proxy variables")
+      ->type_name("PHASE");
+  s->add_option("--config", doctor.config_file, "The exeat.yaml with the listener of the phase")
+      ->type_name("FILE");
+  s->add_option("--proxy", doctor.proxy, "The proxy to look for: http://HOST:PORT")->type_name("URL");
+  s->add_option("--token-file", doctor.token_file, "A file with the token of the phase; else $EXEAT_TOKEN")
+      ->type_name("FILE");
+  s->add_option("--timeout", doctor.timeout, "What each tool may take: 20s, which is the default")
+      ->type_name("TIME");
+  s->add_option("--format", doctor.format, "text, or json: one object")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "json"}));
 }
 
 void command_line::add_report() {

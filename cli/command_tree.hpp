@@ -29,6 +29,8 @@ struct command_line {
   bundles_options bundles;
   canary_options canary;
   connect_options connect;
+  env_options env;
+  doctor_options doctor;
   report_options report;
   token_options token;
   phase_options phase;
@@ -56,6 +58,8 @@ struct command_line {
   void add_bundles();
   void add_canary();
   void add_connect();
+  void add_env();
+  void add_doctor();
   void add_report();
   void add_token();
   void add_phase();

@@ -119,6 +119,27 @@ struct connect_options {
 };
 int run_connect(const connect_options& options);
 
+/// `exeat env`: what leads the tools of a job through the proxy. Defined in cli/env.cpp.
+struct env_options {
+  std::string phase;
+  std::string shell;        ///< bash, fish, powershell, github, docker, systemd; empty: as $SHELL says
+  std::string config_file;  ///< empty: the built-in settings
+  std::string proxy;        ///< "http://HOST:PORT" over what they say; empty: none
+  std::string token_file;   ///< empty: $EXEAT_TOKEN, where the listener asks for a token
+};
+int run_env(const env_options& options);
+
+/// `exeat doctor`. 1 where a tool goes around the proxy, or something fails. Defined in cli/doctor.cpp.
+struct doctor_options {
+  std::string phase;  ///< empty: whichever the proxy of --proxy or of the environment serves
+  std::string config_file;
+  std::string proxy;
+  std::string token_file;
+  std::string timeout = "20s";  ///< of each tool, as core::parse_duration reads it
+  std::string format = "text";  ///< text, json (one object)
+};
+int run_doctor(const doctor_options& options);
+
 /// `exeat report`.
 struct report_options {
   std::vector<std::string> files;  ///< empty: blocked.log of the working directory
