@@ -23,6 +23,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/connect_bridge.hpp"
+#include "cli/env_settings.hpp"
 
 namespace exeat::cli {
 namespace {
@@ -47,12 +48,11 @@ std::optional<owned_fd> listen_on_loopback(std::uint16_t& port) {
   return fd;
 }
 
+// As `exeat env` would.
 void set_proxy_variables(std::uint16_t port) {
-  const auto url = fmt::format("http://127.0.0.1:{}", port);
-  for (const char* name :
-       {"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"}) {
-    ::setenv(name, url.c_str(), 1);
-  }
+  for (const auto& group :
+       proxy_variables({.port = port}, [](const char* name) { return std::getenv(name); }))
+    for (const auto& [name, value] : group.variables) ::setenv(name.c_str(), value.c_str(), 1);
 }
 
 [[noreturn]] void become(const std::vector<std::string>& command, const sigset_t& mask) {

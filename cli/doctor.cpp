@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -31,6 +32,15 @@ extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX decl
 
 namespace exeat::cli {
 namespace {
+
+// The signal that asks us to end; 0: none.
+volatile std::sig_atomic_t stopped_by = 0;
+
+void stop_on_signals() {
+  struct sigaction action{};
+  action.sa_handler = [](int number) { stopped_by = number; };
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
+}
 
 enum class verdict : std::uint8_t { through, around, fails, untried };
 
@@ -138,8 +148,8 @@ trial_result try_once(const session& with, const tool_trial& tool, const std::st
     std::ranges::replace(words, std::string("PROGRAM"), program);
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    auto done =
-        run_fenced({.words = words, .environment = lines, .at_most = left}, with.at, with.seen->port());
+    auto done = run_fenced({.words = words, .environment = lines, .at_most = left, .stop = &stopped_by},
+                           with.at, with.seen->port());
     if (!done) {
       out.detail = done.error();
       return out;
@@ -181,7 +191,7 @@ trial_result try_once(const session& with, const tool_trial& tool, const std::st
 trial_result try_tool(const session& with, const tool_trial& tool, const std::string& program) {
   const auto variables = current_environment();
   auto out = try_once(with, tool, program, variables);
-  if (out.how == verdict::through || out.how == verdict::untried) return out;
+  if (out.how == verdict::through || out.how == verdict::untried || stopped_by != 0) return out;
   auto better = variables;
   for (const auto& group : proxy_variables(with.way, [](const char* name) { return std::getenv(name); }))
     for (const auto& [name, value] : group.variables) better[name] = value;
@@ -354,6 +364,7 @@ int run_doctor(const doctor_options& options) {
   with.at = *at;
   const scratch_directory scratch;
   if (scratch.path().empty()) return fail("no temporary directory");
+  stop_on_signals();  // from here on there is something to end and to remove
   recorder seen(!with.way.credential.empty());
   if (const auto started = seen.start(); !started) return fail(started.error());
   with.seen = &seen;
@@ -377,7 +388,7 @@ int run_doctor(const doctor_options& options) {
   for (auto& one : check_machine(settings ? &*settings : nullptr)) add(std::move(one));
   for (auto& one : check_variables(with.way, with.phase)) add(std::move(one));
   for (auto& one : check_files(with.way, with.at)) add(std::move(one));
-  if (auto docker = check_docker(with.way)) add(std::move(*docker));
+  if (auto docker = check_docker(with.way, with.phase)) add(std::move(*docker));
 
   if (text) fmt::print("\n");
   std::string absent;
@@ -390,6 +401,7 @@ int run_doctor(const doctor_options& options) {
     }
     if (text) std::fflush(stdout);
     auto result = try_tool(with, tool, program);
+    if (stopped_by != 0) return 128 + stopped_by;
     if (text) print_line(result.tool, word_of(result.how), result.detail, result.fix);
     all.tools.push_back(std::move(result));
   }

@@ -35,7 +35,7 @@ std::vector<finding> check_no_proxy(std::string_view name, std::string_view valu
 std::vector<finding> check_files(const proxy_way& way, const tcp_place& at);
 
 /// The client's docker: what config.json hands to containers and builds. None: there is no docker here.
-std::optional<finding> check_docker(const proxy_way& way);
+std::optional<finding> check_docker(const proxy_way& way, std::string_view phase);
 
 /// That the policy of `settings` loads, that the clock is one by which `expires` can be judged, and how many
 /// files a process may open. `settings` null: the last two alone.

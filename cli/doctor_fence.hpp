@@ -1,6 +1,7 @@
 // One tool, run where it can reach nothing but a recorder, and what it tried meanwhile.
 #pragma once
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -20,12 +21,13 @@ struct fenced_command {
   std::vector<std::string> words;        ///< the first is looked up in $PATH
   std::vector<std::string> environment;  ///< "NAME=value", the whole of it
   std::chrono::milliseconds at_most{20'000};
+  const volatile std::sig_atomic_t* stop = nullptr;  ///< not 0: end it now
 };
 
 struct fenced_result {
-  int status = -1;  ///< as shells say it; -1: it was ended by us
-  bool timed_out = false;
-  std::string output;  ///< the end of both its streams, 4 KiB at most
+  int status = -1;         ///< as shells say it; -1: it was ended by us
+  bool timed_out = false;  ///< or stopped
+  std::string output;      ///< the end of both its streams, 4 KiB at most
   std::vector<std::string>
       attempts;          ///< what it tried besides the proxy: "a name server at 10.0.0.2:53", each once
   unsigned proxied = 0;  ///< connections to the proxy

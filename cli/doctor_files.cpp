@@ -159,16 +159,16 @@ std::vector<finding> check_files(const proxy_way& way, const tcp_place& at) {
   return std::move(scan.found);
 }
 
-std::optional<finding> check_docker(const proxy_way& way) {
+std::optional<finding> check_docker(const proxy_way& way, std::string_view phase) {
   if (find_program("docker").empty()) return std::nullopt;
   const auto path =
       variable_or("DOCKER_CONFIG", variable_or("HOME", "/nonexistent") + "/.docker") + "/config.json";
-  finding out{
-      .name = "docker",
-      .how = level::warning,
-      .fix =
-          "exeat env --phase PHASE --proxy http://HOST:PORT --shell docker, with an address that containers "
-          "reach; what the daemon pulls goes by its own settings"};
+  finding out{.name = "docker",
+              .how = level::warning,
+              .fix = fmt::format("exeat env --phase {} --proxy http://HOST:PORT --shell docker, with an "
+                                 "address that containers reach; "
+                                 "what the daemon pulls goes by its own settings",
+                                 phase.empty() ? "PHASE" : phase)};
   std::ifstream in(path);
   const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   boost::system::error_code wrong;

@@ -82,7 +82,9 @@ fetch(target).then(async (r) => console.log(r.status, (await r.text()).trim()))
 
 
 def node_knows_use_env_proxy(run):
-    return "NODE_USE_ENV_PROXY" in run("node", "--help").stdout
+    """By its version: `node --help` of some that do names the flag --use-env-proxy alone."""
+    major, minor = map(int, run("node", "--version").stdout.removeprefix("v").split(".")[:2])
+    return major >= 24 or (major == 22 and minor >= 21)
 
 
 def test_node_fetch_with_env_proxy(exeat, run, ca, tls_origin, tmp_path):

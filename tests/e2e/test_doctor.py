@@ -1,8 +1,12 @@
 """`exeat doctor` with the real tools: through, around and failing, and that nothing of it leaves the fence."""
+import ctypes
+import errno
 import json
 import os
 import shutil
+import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.client import eventually
 from harness.proxy import BINARY, SANITIZER, clean_environment, free_port, policy_of, run_exeat
 
 TOOLS = {"curl": "curl", "wget": "wget", "git": "git", "python urllib": "python3", "pip": "pip3", "npm": "npm",
@@ -30,10 +35,11 @@ def tools(tmp_path):
     return make
 
 
-def doctor(*arguments, home, path, timeout=280, **environment):
+def doctor(*arguments, home, path, timeout=280, preexec_fn=None, **environment):
     started = time.monotonic()
     done = subprocess.run([os.path.abspath(BINARY), "doctor", "--format", "json", *map(str, arguments)],
                           capture_output=True, text=True, timeout=timeout, check=False, cwd=home,
+                          preexec_fn=preexec_fn,
                           env=clean_environment(HOME=str(home), PATH=path, **environment))
     assert not SANITIZER.search(done.stderr), done.stderr
     assert done.returncode in (0, 1), done.stderr
@@ -63,7 +69,10 @@ def proxy(exeat):
 
 
 def node_knows_the_variables():
-    return "NODE_USE_ENV_PROXY" in subprocess.run(["node", "--help"], capture_output=True, text=True, check=True).stdout
+    """By its version: `node --help` of some that do names the flag --use-env-proxy alone."""
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor = map(int, version.removeprefix("v").split(".")[:2])
+    return major >= 24 or (major == 22 and minor >= 21)
 
 
 @pytest.mark.parametrize("tool, program", TOOLS.items())
@@ -264,9 +273,80 @@ def test_behind_connect(exeat, tools, tmp_path):
     assert done.returncode == 2 and f"exeat connect --unix {path} -- exeat doctor" in done.stderr
     done = subprocess.run([BINARY, "connect", "--unix", path, "--", os.path.abspath(BINARY), "doctor", "--format", "json"],
                           capture_output=True, text=True, timeout=120, check=False,
-                          env=clean_environment(HOME=str(tmp_path), PATH=tools("curl")))
+                          env=clean_environment(HOME=str(tmp_path), PATH=tools("curl", "java", "git"), NO_PROXY="*"))
     report = json.loads(done.stdout)
-    assert done.returncode == 0 and report["tools"][0]["result"] == "through", report
+    assert done.returncode == 0 and [one["result"] for one in report["tools"]] == ["through"] * 3, report
+
+
+def refuse_calls(*numbers):
+    """For preexec_fn: from here on these system calls of x86-64 fail with EPERM, as in a container's profile."""
+    def install():
+        libc = ctypes.CDLL(None, use_errno=True)
+        steps = [(0x20, 0, 0, 0)]  # load the number of the call
+        for left, number in zip(range(len(numbers), 0, -1), numbers):
+            steps.append((0x15, left, 0, number))  # is it this one?
+        steps += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | errno.EPERM)]
+        text = b"".join(struct.pack("HBBI", *step) for step in steps)
+        program = ctypes.create_string_buffer(text, len(text))
+        head = struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(program))
+        assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+        assert libc.prctl(22, 2, ctypes.c_char_p(head), 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    return install
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of the calls are those of x86-64")
+def test_in_a_container_that_forbids_half_of_it(proxy, tools, tmp_path):
+    """Without pidfd_getfd connections end at the proxy itself, and count; without seccomp nothing is run at all."""
+    variables = env_of("--phase", "agent", "--config", proxy.config_file)
+    report = doctor(home=tmp_path, path=tools("curl", "git"), preexec_fn=refuse_calls(438), **variables)
+    assert [one["result"] for one in report["tools"]] == ["through"] * 2, report
+    hosts = {record["host"] for record in proxy.log(event="decision")}
+    assert hosts == {"exeat-doctor.invalid", "plain.exeat-doctor.test", "tls.exeat-doctor.test"}
+    report = doctor("--proxy", proxy.url(), home=tmp_path, path=tools("curl", "git"), preexec_fn=refuse_calls(438))
+    assert [one["result"] for one in report["tools"]] == ["around"] * 2, report
+
+    script(tools("touch"), "wget", f"touch {tmp_path}/was-run\n")
+    report = doctor(home=tmp_path, path=tools("curl"), preexec_fn=refuse_calls(317), **variables)
+    assert [one["result"] for one in report["tools"]] == ["untried"] * 3 and not report["ok"], report
+    assert "seccomp user notification" in report["tools"][0]["detail"] and not (tmp_path / "was-run").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_the_tool(proxy, tools, tmp_path, number):
+    path = tools("sleep")
+    mark = tmp_path / "pid"
+    script(path, "curl", f"echo $$ >{mark}.new; mv {mark}.new {mark}; exec sleep 600\n")
+    (tmp_path / "tmp").mkdir()
+    tools("mv")
+    process = subprocess.Popen([BINARY, "doctor", "--proxy", proxy.url(), "--timeout", "300s"], stdout=subprocess.PIPE, text=True,
+                               env=clean_environment(HOME=str(tmp_path), PATH=path, TMPDIR=str(tmp_path / "tmp")))
+    assert eventually(mark.exists, 60)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert not Path(f"/proc/{mark.read_text().strip()}").exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_without_privileges(proxy, tools, tmp_path):
+    """An ordinary user gets the same answers."""
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o111)
+    (tmp_path / "home").mkdir()
+    os.chown(tmp_path / "home", 65534, 65534)
+    binary = Path("/tmp") / f"exeat-doctor-test-{os.getpid()}"
+    shutil.copy(BINARY, binary)  # the checkout may be closed to others
+    try:
+        done = subprocess.run([binary, "doctor", "--format", "json", "--proxy", proxy.url()], capture_output=True, text=True,
+                              timeout=120, check=False, user=65534, group=65534, extra_groups=[], cwd="/",
+                              env=clean_environment(HOME=str(tmp_path / "home"), PATH=tools("curl", "apt-get"), TMPDIR="/tmp",
+                                                    http_proxy=proxy.url(), https_proxy=proxy.url()))
+    finally:
+        binary.unlink()
+    report = json.loads(done.stdout)
+    assert {one["tool"]: one["result"] for one in report["tools"]} == {"curl": "through", "apt": "through"}, report
 
 
 def test_docker_configuration(proxy, tools, tmp_path):
