@@ -41,8 +41,11 @@ class ip_address {
     return (std::uint32_t{bytes_[0]} << 24) | (std::uint32_t{bytes_[1]} << 16) |
            (std::uint32_t{bytes_[2]} << 8) | bytes_[3];
   }
+  static constexpr std::size_t max_text = 45;
   /// Canonical text (RFC 5952 for IPv6), without brackets.
   std::string to_string() const;
+  /// The same, written to `out`, which has room for max_text + 1 octets; returns its end. No zero behind it.
+  char* to_chars(char* out) const noexcept;
 
   friend constexpr bool operator==(const ip_address&, const ip_address&) = default;
   friend constexpr std::strong_ordering operator<=>(const ip_address&, const ip_address&) = default;

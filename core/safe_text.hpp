@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -37,7 +38,28 @@ constexpr bool is_plain_json(char c) noexcept {
   return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-inline void append_hex(std::string& out, std::uint32_t value, int digits) {
+/// How many octets at the front need no escape.
+inline std::size_t plain_prefix(std::string_view text) noexcept {
+  constexpr std::uint64_t ones = 0x0101'0101'0101'0101U;
+  constexpr std::uint64_t highs = 0x8080'8080'8080'8080U;
+  // A high bit where an octet of `v` is 0; those above one may be wrong, which only sends us to the slow
+  // loop.
+  constexpr auto zeros = [](std::uint64_t v) { return (v - ones) & ~v & highs; };
+  std::size_t size = 0;
+  for (; text.size() - size >= sizeof(std::uint64_t); size += sizeof(std::uint64_t)) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, text.data() + size, sizeof eight);
+    const auto below = (eight - 0x20 * ones) & ~eight & highs;
+    if ((((eight & highs) | below) | zeros(eight ^ ('"' * ones)) | zeros(eight ^ ('\\' * ones)) |
+         zeros(eight ^ (0x7f * ones))) != 0)
+      break;
+  }
+  while (size < text.size() && is_plain_json(text[size])) ++size;
+  return size;
+}
+
+template <typename Out>
+void append_hex(Out& out, std::uint32_t value, int digits) {
   for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4)
     out += "0123456789abcdef"[(value >> shift) & 0xfU];
 }
@@ -46,12 +68,12 @@ inline void append_hex(std::string& out, std::uint32_t value, int digits) {
 
 /// Appends a JSON string (RFC 8259 7), quotes included, in printable ASCII alone: control and all non-ASCII
 /// characters (line separators and bidirectional marks among them) become \uXXXX, octets that are not UTF-8
-/// become \ufffd. At most six octets for one.
-inline void append_json_string(std::string& out, std::string_view text) {
+/// become \ufffd. At most six octets for one. `Out` appends as std::string does.
+template <typename Out>
+void append_json_string(Out& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
-    std::size_t plain = 0;  // most text is: in one piece
-    while (plain < text.size() && detail::is_plain_json(text[plain])) ++plain;
+    const auto plain = detail::plain_prefix(text);  // most text is: in one piece
     out.append(text.substr(0, plain));
     text.remove_prefix(plain);
     if (text.empty()) break;
