@@ -301,8 +301,6 @@ void session::hand_over(request_record record, upstream_connection origin, hello
   }
 
   error_code error;
-  client_.native_non_blocking(true, error);
-  origin.socket.native_non_blocking(true, error);
   const int client_fd = client_.release(error);
   const int origin_fd = origin.socket.release(error);
 
@@ -320,7 +318,9 @@ void session::hand_over(request_record record, upstream_connection origin, hello
                        .early_down = early_down,
                        .already_up = up + sent,
                        .already_down = down,
-                       .limits = limits});
+                       .limits = limits,
+                       .client_is_pair = listener_.configured().tls.has_value(),
+                       .origin_is_pair = origin.via != nullptr});
 }
 
 task<void> session::refuse_path(request_record& record, const path_failure& failure, refusal_detail detail) {

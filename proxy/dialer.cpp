@@ -14,16 +14,12 @@
 
 #include "proxy/closing_deadline.hpp"
 #include "proxy/dialer_endpoint.hpp"
+#include "proxy/keep_alive.hpp"
 
 namespace exeat::proxy {
 namespace {
 
-void set_option(int fd, int level, int name, int value) noexcept {
-  // These options cannot fail on a TCP socket of Linux; should one, the connection is none the worse for it.
-  (void)::setsockopt(fd, level, name, &value, sizeof value);
-}
-
-error_code open_socket(tcp_socket& socket, const core::ip_address& address) {
+error_code open_socket(tcp_socket& socket, const core::ip_address& address, const dial_options& options) {
   const int fd =
       ::socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
   if (fd < 0) return {errno, boost::system::system_category()};
@@ -33,11 +29,9 @@ error_code open_socket(tcp_socket& socket, const core::ip_address& address) {
     ::close(fd);
     return error;
   }
-  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+  const int on = 1;
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (options.keep_alive) keep_alive(fd);
   return {};
 }
 
@@ -105,8 +99,12 @@ class failures {
 
 /// Several attempts at a time. Shared by the coroutine and the handlers, which outlive it on cancellation.
 struct race {
-  race(asio::io_context& context, timer_wheel& wheel, std::uint16_t to)
-      : io(context), port(to), wake(context.get_executor()), limit(wheel, &race::out_of_time, this) {}
+  race(asio::io_context& context, timer_wheel& wheel, std::uint16_t to, dial_options with)
+      : io(context),
+        port(to),
+        options(with),
+        wake(context.get_executor()),
+        limit(wheel, &race::out_of_time, this) {}
 
   struct attempt {
     tcp_socket socket;
@@ -123,7 +121,7 @@ struct race {
   /// False where it failed at once.
   static bool start(const std::shared_ptr<race>& self, const core::ip_address& address) {
     attempt made{tcp_socket(self->io.get_executor()), address};
-    if (const auto error = open_socket(made.socket, address)) {
+    if (const auto error = open_socket(made.socket, address, self->options)) {
       self->failed.add(address, error);
       self->out_of_descriptors = reason_of_error(error) == core::reason::out_of_descriptors;
       return false;
@@ -140,7 +138,7 @@ struct race {
     auto& at = attempts[index];
     if (!at.open) return;  // closed by us
     --running;
-    if (!error && connected_to_itself(at.socket, port)) error = asio::error::connection_refused;
+    if (!error && connected_to_itself(at.socket, at.address, port)) error = asio::error::connection_refused;
     if (error) {
       failed.add(at.address, error);
       failed_addresses.push_back(at.address);
@@ -165,6 +163,7 @@ struct race {
 
   asio::io_context& io;
   std::uint16_t port;
+  dial_options options;
   steady_timer wake;  // the next attempt is due, or something happened
   deadline limit;
   boost::container::static_vector<attempt, max_dialled> attempts;
@@ -187,7 +186,7 @@ task<dial_result> dial_one(asio::io_context& context, timer_wheel& wheel, core::
                            std::uint16_t port, dial_options options, dead_addresses* dead) {
   failures failed;
   tcp_socket socket(context.get_executor());
-  if (const auto error = open_socket(socket, address)) {
+  if (const auto error = open_socket(socket, address, options)) {
     failed.add(address, error);
     co_return std::unexpected(std::move(failed).result(0));
   }
@@ -195,7 +194,7 @@ task<dial_result> dial_one(asio::io_context& context, timer_wheel& wheel, core::
   limit.arm(options.timeout);
   auto [error] = co_await socket.async_connect(endpoint_of(address, port), no_throw);
   limit.disarm();
-  if (!error && !limit.expired() && connected_to_itself(socket, port))
+  if (!error && !limit.expired() && connected_to_itself(socket, address, port))
     error = asio::error::connection_refused;
   if (!error && !limit.expired()) {
     if (dead != nullptr) dead->remove(address, port);
@@ -213,7 +212,7 @@ task<dial_result> dial_one(asio::io_context& context, timer_wheel& wheel, core::
 
 task<dial_result> dial_many(asio::io_context& context, timer_wheel& wheel, address_list order,
                             std::uint16_t port, dial_options options, dead_addresses* dead) {
-  const close_race guard{std::make_shared<race>(context, wheel, port)};
+  const close_race guard{std::make_shared<race>(context, wheel, port, options)};
   auto& run = *guard.run;
   run.limit.arm(options.timeout);
   std::size_t next = 0;
@@ -265,11 +264,11 @@ task<dial_result> dial_many(asio::io_context& context, timer_wheel& wheel, addre
 
 }  // namespace
 
-bool connected_to_itself(const tcp_socket& socket, std::uint16_t port) {
+bool connected_to_itself(const tcp_socket& socket, const core::ip_address& address, std::uint16_t port) {
   if (port < 1024) return false;  // not a port that the kernel picks
   error_code error;
   const auto local = socket.local_endpoint(error);
-  return !error && local.port() == port && local == socket.remote_endpoint(error) && !error;
+  return !error && local == endpoint_of(address, port);
 }
 
 task<dial_result> dial(asio::io_context& context, timer_wheel& wheel,

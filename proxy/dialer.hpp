@@ -19,10 +19,12 @@ struct dial_options {
   std::chrono::milliseconds timeout{10000};
   /// RFC 8305 5: how long one attempt runs before the next one starts beside it.
   std::chrono::milliseconds attempt_delay{250};
+  /// False: whoever keeps the connection sees to that (proxy/keep_alive.hpp), where it lives long enough.
+  bool keep_alive = true;
 };
 
 struct dialled {
-  tcp_socket socket;  ///< connected, close-on-exec, TCP_NODELAY, keep-alive after 60 s
+  tcp_socket socket;  ///< connected, close-on-exec, non-blocking, TCP_NODELAY
   core::ip_address address;
   unsigned attempts = 1;
 };
@@ -46,6 +48,6 @@ task<dial_result> dial(asio::io_context& context, timer_wheel& wheel,
 
 /// TCP's simultaneous open (RFC 9293 3.5) lets a socket that dials a closed local port connect to itself,
 /// where the kernel happened to pick that port. `dial` takes it for refused.
-bool connected_to_itself(const tcp_socket& socket, std::uint16_t port);
+bool connected_to_itself(const tcp_socket& socket, const core::ip_address& address, std::uint16_t port);
 
 }  // namespace exeat::proxy

@@ -314,11 +314,11 @@ TEST_CASE("a socket that met itself is known") {
   tcp_socket socket(on.context.get_executor(), endpoint_of(ip(own(1)), 0));
   const auto itself = socket.local_endpoint();
   socket.connect(itself);  // simultaneous open
-  CHECK(connected_to_itself(socket, itself.port()));
+  CHECK(connected_to_itself(socket, ip(own(1)), itself.port()));
   origin there(on);
   const auto other = dial_all(on, {own(1)}, there.port());
   REQUIRE(other);
-  CHECK_FALSE(connected_to_itself(other->socket, there.port()));
+  CHECK_FALSE(connected_to_itself(other->socket, ip(own(1)), there.port()));
 }
 
 }  // namespace

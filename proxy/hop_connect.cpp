@@ -214,7 +214,7 @@ task<std::expected<hop_connection, hop_failure>> connect_to(worker& worker, cons
                      reason == core::reason::out_of_descriptors ? reason : core::reason::upstream_unreachable,
                      dialled.error().detail);
   }
-  if (connected_to_own_listener(dialled->socket, own))
+  if (is_own_listener(dialled->address, hop.at.port, own))
     co_return failed(hop, core::reason::own_listener, "a proxy loop: the upstream is this proxy");
   const auto address = dialled->address;
   auto tls = hop.keys()->tls;

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "proxy/keep_alive.hpp"
 #include "proxy/socket_address.hpp"
 
 namespace exeat::proxy {
@@ -89,6 +90,9 @@ std::expected<bound_listener, std::string> bind_tcp(const config::listener& list
     if (fd < 0) return fail("open a socket on");
     out.descriptors.push_back(fd);
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    // Inherited by what it accepts.
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    keep_alive(fd);
     if (family == AF_INET6) set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (i != 0) set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     const auto raw = to_raw(at, port);

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,19 +34,6 @@ const std::vector<core::cidr>& upstreams_of(const config::listener& listener) {
     if (check.kind == config::identity_check::source::proxy_protocol) return check.upstreams;
   }
   return none;
-}
-
-void prepare_tcp(int fd) noexcept {
-  const auto set = [fd](int level, int option, int value) {
-    ::setsockopt(fd, level, option, &value, sizeof value);
-  };
-  set(IPPROTO_TCP, TCP_NODELAY, 1);
-  // A client that vanished without a FIN is noticed in about two minutes; live streams may be silent for
-  // hours.
-  set(SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(IPPROTO_TCP, TCP_KEEPIDLE, 60);
-  set(IPPROTO_TCP, TCP_KEEPINTVL, 15);
-  set(IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
 std::uint32_t key_of_phase(const std::string& phase) noexcept {
@@ -88,46 +74,43 @@ listener::listener(worker& worker, const bound_listener& bound, int fd)
       tls_(bound.tls),
       address_(config::to_string(bound.bound)),
       unix_(std::holds_alternative<config::unix_endpoint>(bound.bound)),
-      socket_(worker.context().get_executor(), fd),
+      socket_(fd),
       spare_(open_spare()),
-      rest_(worker.wheel(), &listener::rested, this),
+      rest_(worker.wheel(), &listener::arrived, this),
       self_(std::make_shared<listener*>(this)) {}
 
 listener::~listener() {
+  stop();
   *self_ = nullptr;
   if (spare_ >= 0) ::close(spare_);
 }
 
 void listener::start() {
-  wait();
+  arrivals_.emplace(worker_.context(), socket_, &listener::arrived, this);
 }
 
 void listener::stop() noexcept {
-  stopped_ = true;
   rest_.disarm();
-  error_code ignored;
-  socket_.close(ignored);
+  arrivals_.reset();
+  if (socket_ >= 0) ::close(std::exchange(socket_, -1));
 }
 
-void listener::wait() {
-  socket_.async_wait(descriptor::wait_read, [self = self_](error_code error) {
-    auto* l = *self;
-    if (error || l == nullptr || l->stopped_) return;
-    try {
-      l->accept_ready();
-    } catch (const std::bad_alloc&) {
-      l->rest_.arm(timer_wheel::tick);  // that client is lost; those who wait in the queue are not
-    }
-    if (!l->stopped_ && !l->rest_.armed()) l->wait();
-  });
+void listener::arrived(void* self) noexcept {
+  auto& l = *static_cast<listener*>(self);
+  if (l.rest_.armed() || l.socket_ < 0) return;  // it looks when it has rested
+  try {
+    l.accept_ready();
+  } catch (const std::exception&) {
+    l.rest_.arm(timer_wheel::tick);  // that client is lost; those who wait in the queue are not
+  }
 }
 
 void listener::accept_ready() {
   for (int i = 0; i < accepts_per_turn; ++i) {
     sockaddr_storage address{};
     socklen_t size = sizeof address;
-    const int fd = ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&address), &size,
-                             SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        ::accept4(socket_, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       admit(fd, &address);
       continue;
@@ -145,6 +128,10 @@ void listener::accept_ready() {
         continue;  // the connection failed before it was accepted (accept(2), "Error handling")
     }
   }
+  // No edge comes for those who are left.
+  asio::post(worker_.context(), [self = self_] {
+    if (*self != nullptr) arrived(*self);
+  });
 }
 
 void listener::admit(int fd, const void* address) {
@@ -154,7 +141,6 @@ void listener::admit(int fd, const void* address) {
   if (!unix_) {
     peer.address = address_from(static_cast<const sockaddr*>(address));
     peer.port = port_from(*static_cast<const sockaddr_storage*>(address));
-    prepare_tcp(fd);
   }
   worker_.counters().connection_accepted();
 
@@ -300,7 +286,7 @@ void listener::shed() noexcept {
   bool any = false;
   for (int i = 0; i < accepts_per_turn; ++i) {
     if (spare_ >= 0) ::close(std::exchange(spare_, -1));
-    const int fd = ::accept4(socket_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = ::accept4(socket_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) break;
     any = true;
     worker_.counters().connection_accepted();
@@ -311,11 +297,6 @@ void listener::shed() noexcept {
   if (!any) worker_.counters().limit_hit(core::reason::out_of_descriptors);
   spare_ = open_spare();
   rest_.arm(timer_wheel::tick);
-}
-
-void listener::rested(void* self) noexcept {
-  auto& l = *static_cast<listener*>(self);
-  if (!l.stopped_) l.wait();
 }
 
 }  // namespace exeat::proxy

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,7 @@
 #include "identity/local_peer.hpp"
 #include "proxy/admission.hpp"
 #include "proxy/asio.hpp"
+#include "proxy/edge_watch.hpp"
 #include "proxy/listen_socket.hpp"
 #include "proxy/live_fronts.hpp"
 #include "proxy/loaded_policy.hpp"
@@ -43,7 +45,6 @@ class listener {
   const std::string& address() const noexcept { return address_; }
 
  private:
-  void wait();
   void accept_ready();
   /// A connection on its way to its session.
   struct arriving {
@@ -64,7 +65,7 @@ class listener {
   /// Out of descriptors: answers those who wait, one after the other, by the spare descriptor; then rests for
   /// a moment.
   void shed() noexcept;
-  static void rested(void* self) noexcept;
+  static void arrived(void* self) noexcept;
 
   worker& worker_;
   config::listener configured_;
@@ -74,8 +75,8 @@ class listener {
   std::shared_ptr<tls_source> tls_;  ///< null: plain
   std::string address_;
   bool unix_ = false;
-  bool stopped_ = false;
-  descriptor socket_;
+  int socket_;
+  std::optional<edge_watch> arrivals_;  ///< while it listens
   int spare_ = -1;
   deadline rest_;
   std::shared_ptr<listener*> self_;

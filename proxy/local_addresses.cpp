@@ -104,10 +104,4 @@ bool is_own_listener(const core::ip_address& given, std::uint16_t port,
   return false;
 }
 
-bool connected_to_own_listener(const tcp_socket& socket, std::span<const listen_endpoint> own) {
-  error_code error;
-  const auto peer = socket.remote_endpoint(error);
-  return !error && is_own_listener(address_of(peer.address()), peer.port(), own);
-}
-
 }  // namespace exeat::proxy

@@ -21,9 +21,6 @@ struct listen_endpoint {
 bool is_own_listener(const core::ip_address& address, std::uint16_t port,
                      std::span<const listen_endpoint> own);
 
-/// The same for the peer of a connected socket: the backstop behind the dial. False for an unconnected one.
-bool connected_to_own_listener(const tcp_socket& socket, std::span<const listen_endpoint> own);
-
 /// True where the address, unwrapped, belongs to this machine now: an interface holds it, or the routing
 /// table delivers it locally (all of 127.0.0.0/8). True where the kernel does not answer.
 bool is_local_address(const core::ip_address& address);

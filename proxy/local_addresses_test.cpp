@@ -9,8 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "proxy/dialer_endpoint.hpp"
-
 namespace exeat::proxy {
 namespace {
 
@@ -93,28 +91,6 @@ TEST_CASE("a listener on all addresses is every address of the machine") {
     CHECK_FALSE(is_own_listener(ip(text), 3128, v4));
     CHECK_FALSE(is_own_listener(ip(text), 3128, v6));
   }
-}
-
-TEST_CASE("a connection to ourselves is known by its peer") {
-  asio::io_context context(1);
-  asio::basic_socket_acceptor<asio::ip::tcp, executor> listener(
-      context.get_executor(), asio::ip::tcp::endpoint(asio::ip::address_v4::any(), 0));
-  const auto port = listener.local_endpoint().port();
-  const listen_endpoint own[] = {{ip("0.0.0.0"), port}};
-  const listen_endpoint other[] = {{ip("0.0.0.0"), static_cast<std::uint16_t>(port ^ 1)}};
-  for (const auto* text : {"127.0.0.1", "127.0.0.77", "0.0.0.0"}) {
-    CAPTURE(text);
-    tcp_socket socket(context.get_executor());
-    socket.connect(endpoint_of(ip(text), port));
-    CHECK(connected_to_own_listener(socket, own));
-    CHECK_FALSE(connected_to_own_listener(socket, other));
-  }
-  tcp_socket mapped(context.get_executor());
-  error_code error;
-  mapped.connect(endpoint_of(ip("::ffff:127.0.0.1"), port), error);
-  if (!error) CHECK(connected_to_own_listener(mapped, own));
-  tcp_socket unconnected(context.get_executor());
-  CHECK_FALSE(connected_to_own_listener(unconnected, own));
 }
 
 }  // namespace

@@ -74,17 +74,19 @@ task<path_result> through(worker& worker, const next_hop& hop, core::destination
   }
 }
 
-task<path_result> straight(worker& worker, core::destination to, address_list addresses,
+task<path_result> straight(worker& worker, core::destination to, address_list addresses, path_use use,
                            std::chrono::milliseconds patience) {
-  auto connection = co_await dial(worker.context(), worker.wheel(), addresses, to.port, {.timeout = patience},
-                                  &worker.dead());
+  // The relay sees to keep-alive of tunnels: most end before they could need it.
+  auto connection =
+      co_await dial(worker.context(), worker.wheel(), addresses, to.port,
+                    {.timeout = patience, .keep_alive = use != path_use::tunnel}, &worker.dead());
   if (!connection) {
     auto& failure = connection.error();
     co_return std::unexpected(
         path_failure{failure.reason, std::move(failure.detail), nullptr, {}, addresses.front()});
   }
   // An address that came up between the check and the dial.
-  if (connected_to_own_listener(connection->socket, worker.process().own_endpoints)) {
+  if (is_own_listener(connection->address, to.port, worker.process().own_endpoints)) {
     co_return std::unexpected(
         path_failure{core::reason::own_listener, "a proxy loop", nullptr, {}, connection->address});
   }
@@ -179,7 +181,7 @@ task<std::expected<upstream_connection, path_failure>> open_path(
                      addresses.empty() ? std::nullopt : std::optional(addresses.front())});
   }
   auto connection = hop != nullptr ? co_await through(worker, *hop, to, addresses, use, left)
-                                   : co_await straight(worker, to, addresses, left);
+                                   : co_await straight(worker, to, addresses, use, left);
   timing.connect = since(start);
   worker.counters().connect_time(timing.connect);
   co_return connection;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "proxy/abrupt_end.hpp"
+#include "proxy/keep_alive.hpp"
 
 namespace exeat::proxy {
 namespace {
@@ -45,7 +46,7 @@ std::string_view text_of_failure(side s) noexcept {
 // The plain side of TLS, a client's or an upstream's, sees EOF for an abort, too.
 template <typename Endpoint>
 bool is_cut(const Endpoint& source) noexcept {
-  return ended_abruptly(source.fd);
+  return source.is_pair && ended_abruptly(source.fd);
 }
 
 int new_epoll() {
@@ -72,12 +73,11 @@ relay::relay(asio::io_context& context, timer_wheel& wheel, options options)
       wheel_(wheel),
       options_(options),
       pipes_(options.pipes),
-      epoll_(context.get_executor(), new_epoll()),
+      epoll_(new_epoll()),
+      edges_(context, epoll_, &relay::edge, this),
       scratch_(std::make_unique_for_overwrite<char[]>(scratch_size)),
       feed_(wheel, &relay::feed_starved, this),
-      self_(std::make_shared<relay*>(this)) {
-  wait();
-}
+      self_(std::make_shared<relay*>(this)) {}
 
 relay::~relay() {
   *self_ = nullptr;
@@ -93,16 +93,14 @@ relay::~relay() {
     }
     delete t;
   });
+  edges_.stop();
+  ::close(epoll_);
 }
 
-void relay::wait() {
-  epoll_.async_wait(descriptor::wait_read, [self = self_](error_code error) {
-    auto* r = *self;
-    if (error || r == nullptr) return;
-    r->collect();
-    r->run_ready();
-    r->wait();
-  });
+void relay::edge(void* self) noexcept {
+  auto& r = *static_cast<relay*>(self);
+  r.collect();
+  r.run_ready();
 }
 
 bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, const head_start& start) {
@@ -114,6 +112,8 @@ bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, con
   up.bytes = start.already_up;
   down.bytes = start.already_down;
   t->meter_ = start.limits;
+  t->ends_[index(side::client)].is_pair = start.client_is_pair;
+  t->ends_[index(side::origin)].is_pair = start.origin_is_pair;
   if (!hold(up, start.early_up.data(), start.early_up.size()) ||
       !hold(down, start.early_down.data(), start.early_down.size())) {
     finish(*t, core::reason::out_of_buffers, "no memory for what came in advance", true);
@@ -121,9 +121,9 @@ bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, con
   }
   for (auto& end : t->ends_) {
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
     event.data.ptr = &end;
-    if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, end.fd, &event) != 0) {
+    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, end.fd, &event) != 0) {
       finish(*t, core::reason::internal_error, "epoll refused the socket", true);
       return false;
     }
@@ -131,6 +131,7 @@ bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, con
   t->idle_.arm(options_.idle);
   t->total_.arm(options_.total);
   t->stall_.arm(stall_watch::interval(options_.stall));
+  if (!t->stall_.armed()) keep_origin_alive(*t);
   // Adding to an epoll set reports the present state as an edge; octets held already need no edge.
   if (!start.early_up.empty() || !start.early_down.empty()) make_ready(*t);
   return true;
@@ -173,10 +174,12 @@ void relay::make_ready(tunnel& t) noexcept {
 void relay::collect() noexcept {
   std::array<epoll_event, events_per_wait> events;
   for (;;) {
-    const int count = ::epoll_wait(epoll_.native_handle(), events.data(), events_per_wait, 0);
+    const int count = ::epoll_wait(epoll_, events.data(), events_per_wait, 0);
     for (int i = 0; i < count; ++i) {
       auto& end = *static_cast<tunnel::endpoint*>(events[static_cast<std::size_t>(i)].data.ptr);
       const auto what = events[static_cast<std::size_t>(i)].events;
+      // That of an acknowledged FIN may say only what is known.
+      if (what == EPOLLOUT && end.writable) continue;
       if ((what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) end.readable = true;
       if ((what & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) end.writable = true;
       if ((what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) end.hung_up = true;
@@ -184,6 +187,17 @@ void relay::collect() noexcept {
     }
     if (count < events_per_wait) return;
   }
+}
+
+bool relay::is_full(tunnel::endpoint& target) noexcept {
+  target.writable = false;
+  if (target.tells_room) return true;
+  // Most sockets never fill, and an edge for each that could take octets would wake us for nothing.
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.ptr = &target;
+  target.tells_room = ::epoll_ctl(epoll_, EPOLL_CTL_MOD, target.fd, &event) == 0;
+  return target.tells_room;
 }
 
 void relay::run_ready() noexcept {
@@ -287,9 +301,7 @@ relay::pumped relay::flush(tunnel::direction& way, tunnel::endpoint& target) noe
                           MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (!would_block()) return pumped::failed;
-      target.writable = false;
-      return pumped::blocked;
+      return would_block() && is_full(target) ? pumped::blocked : pumped::failed;
     }
     way.held_begin += static_cast<std::uint32_t>(n);
     way.bytes += static_cast<std::uint64_t>(n);
@@ -301,9 +313,7 @@ relay::pumped relay::flush(tunnel::direction& way, tunnel::endpoint& target) noe
                             SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (!would_block()) return pumped::failed;
-      target.writable = false;
-      return pumped::blocked;
+      return would_block() && is_full(target) ? pumped::blocked : pumped::failed;
     }
     way.pipe.filled -= static_cast<std::uint32_t>(n);
     way.bytes += static_cast<std::uint64_t>(n);
@@ -324,7 +334,8 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
       return state;
     }
     if (way.source_ended) {
-      ::shutdown(target.fd, SHUT_WR);
+      // Where the other way has ended as well, the close that follows sends the FIN.
+      if (!t.ways_[index(other(from))].finished) ::shutdown(target.fd, SHUT_WR);
       way.finished = true;
       pipes_.give_back(std::exchange(way.pipe, {}));
       return pumped::blocked;
@@ -398,9 +409,7 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
       const auto m = ::send(target.fd, scratch_.get() + sent, got - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (m >= 0) {
         sent += static_cast<std::size_t>(m);
-      } else if (would_block()) {
-        target.writable = false;
-      } else if (errno != EINTR) {
+      } else if (errno != EINTR && !(would_block() && is_full(target))) {
         error = text_of_failure(other(from));
         return pumped::failed;
       }
@@ -426,9 +435,7 @@ relay::pumped relay::pump_lean(tunnel& t, side from, std::size_t most, std::stri
   ::ssize_t sent = 0;
   if (n > 0) {
     sent = ::send(target.fd, scratch_.get(), static_cast<std::size_t>(n), MSG_NOSIGNAL | MSG_DONTWAIT);
-    const bool blocked = sent < 0 && would_block();
-    const bool failed = sent < 0 && !blocked && errno != EINTR;
-    if (blocked) target.writable = false;
+    const bool failed = sent < 0 && errno != EINTR && !(would_block() && is_full(target));
     // What is on its way is taken off the source, which has it.
     if (sent > 0) (void)::recv(source.fd, scratch_.get(), static_cast<std::size_t>(sent), MSG_DONTWAIT);
     settle(t, from, most, sent);
@@ -490,8 +497,15 @@ void relay::total_expired(void* which) noexcept {
   t.relay_->cut(t, core::reason::tunnel_timeout, "the tunnel was open for timeouts.tunnel");
 }
 
+void relay::keep_origin_alive(tunnel& t) noexcept {
+  t.origin_kept_ = true;
+  auto& origin = t.ends_[index(side::origin)];
+  if (!origin.is_pair) keep_alive(origin.fd);
+}
+
 void relay::look_for_stall(void* which) noexcept {
   auto& t = *static_cast<tunnel*>(which);
+  if (!t.origin_kept_) keep_origin_alive(t);
   for (auto& end : t.ends_) {
     const auto& way = t.ways_[index(other(end.which))];
     if (!end.watch.is_stalled(end.fd, way.bytes, way.held_end - way.held_begin + way.pipe.filled)) continue;

@@ -17,6 +17,7 @@
 
 #include "core/reason.hpp"
 #include "proxy/asio.hpp"
+#include "proxy/edge_watch.hpp"
 #include "proxy/memory_budget.hpp"
 #include "proxy/meter.hpp"
 #include "proxy/pipe_pool.hpp"
@@ -69,10 +70,12 @@ class tunnel
     tunnel* of = nullptr;
     int fd = -1;
     side which = side::client;
-    bool readable = true;
+    bool readable = false;  ///< an edge tells, the first one when epoll takes the socket
     bool writable = true;
-    bool hung_up = false;  ///< FIN or error seen: a short read does not mean drained
-    stall_watch watch;     ///< over what it is to take
+    bool hung_up = false;     ///< FIN or error seen: a short read does not mean drained
+    bool tells_room = false;  ///< epoll reports when it takes octets again
+    bool is_pair = false;     ///< one end of a socketpair (see abrupt_end.hpp)
+    stall_watch watch;        ///< over what it is to take
   };
   /// The way from one socket to the other.
   struct direction {
@@ -97,6 +100,7 @@ class tunnel
   deadline total_;
   deadline stall_;
   std::chrono::steady_clock::time_point last_moved_;
+  bool origin_kept_ = false;
 };
 
 /// Not thread-safe: lives on its worker's thread.
@@ -123,6 +127,8 @@ class relay {
     std::uint64_t already_up = 0,
                   already_down = 0;        ///< moved already; counted in the tunnel's end, not in moved()
     const proxy::meter* limits = nullptr;  ///< null: none; all of the above is charged already
+    /// The descriptor is one end of a socketpair, the plain side of TLS, whose other end may end abruptly.
+    bool client_is_pair = false, origin_is_pair = false;
   };
   /// Takes both descriptors (non-blocking, registered nowhere). False, with the descriptors closed and the
   /// owner told, where the kernel refuses.
@@ -153,9 +159,11 @@ class relay {
   using all_list = boost::intrusive::list<tunnel, boost::intrusive::base_hook<tunnel::all_hook>,
                                           boost::intrusive::constant_time_size<false>>;
 
-  void wait();
+  static void edge(void* self) noexcept;
   void collect() noexcept;
   void run_ready() noexcept;
+  /// It took less than it was given: until an edge says otherwise. False: epoll refused.
+  bool is_full(tunnel::endpoint& target) noexcept;
   void serve(tunnel& t) noexcept;
   pumped pump(tunnel& t, side from, std::string_view& error) noexcept;
   /// Empties held octets and pipe into the target; blocked = it would not take all.
@@ -174,12 +182,15 @@ class relay {
   static void idle_expired(void* t) noexcept;
   static void total_expired(void* t) noexcept;
   static void look_for_stall(void* t) noexcept;
+  /// Once; that of the client is its listener's. Most tunnels end before the first call.
+  static void keep_origin_alive(tunnel& t) noexcept;
 
   asio::io_context& context_;
   timer_wheel& wheel_;
   options options_;
   pipe_pool pipes_;
-  descriptor epoll_;
+  int epoll_;
+  edge_watch edges_;
   std::unique_ptr<char[]> scratch_;
   all_list all_;
   ready_list ready_;

@@ -67,6 +67,7 @@ struct stage {
   outcome_seen seen;
   int client = -1;
   int origin = -1;
+  int toward_origin = -1;  ///< the relay's; only to be looked at
   std::thread thread;
   asio::executor_work_guard<executor> work{context.get_executor()};
 
@@ -78,6 +79,7 @@ struct stage {
     auto [proxy_origin, o] = tcp_pair();
     client = c;
     origin = o;
+    toward_origin = proxy_origin;
     non_blocking(proxy_client);
     non_blocking(proxy_origin);
     REQUIRE(moving->add(std::make_unique<recording_owner>(seen), proxy_client, proxy_origin,

@@ -375,6 +375,12 @@ task<void> session::answer_probe() {
 }
 
 task<error_code> session::write_all(std::span<const char> octets) {
+  // A socket that waits for an answer nearly always takes all of it at once. Whatever is wrong with it shows
+  // below.
+  const auto sent =
+      ::send(client_.native_handle(), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent > 0) octets = octets.subspan(static_cast<std::size_t>(sent));
+  if (octets.empty()) co_return error_code{};
   arm(worker_.settings().timeouts.idle);
   const auto [error, count] =
       co_await asio::async_write(client_, asio::buffer(octets.data(), octets.size()), no_throw);

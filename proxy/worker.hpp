@@ -164,7 +164,8 @@ class worker {
   metrics::worker_counters& counters_;
   std::shared_ptr<const job_table> jobs_;
   std::vector<std::shared_ptr<const reprieve>> reprieves_;
-  asio::io_context context_{1};
+  // What is from other threads is posted; all I/O is on this one.
+  asio::io_context context_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   identity::tcp_peer_lookup peers_;
   process_inquiry inquiry_;
   std::shared_ptr<memory_lease> memory_;
