@@ -58,6 +58,9 @@ TEST_CASE("addresses parse strictly and print canonically") {
     CHECK_FALSE(ip_address::parse(text).has_value());
   }
   CHECK(ip_address::v4(0x0a000001).to_string() == "10.0.0.1");
+  CHECK(ip_address::v4(0).to_string() == "0.0.0.0");
+  CHECK(ip_address::v4(0xffffffff).to_string() == "255.255.255.255");
+  CHECK(ip_address::v4(0x7f00630a).to_string() == "127.0.99.10");
 }
 
 TEST_CASE("prefixes") {

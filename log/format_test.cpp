@@ -140,6 +140,17 @@ TEST_CASE("what an attacker may write is escaped") {
   CHECK(escaped("\xff\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80\xe2\x82") ==
         R"("\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd")");
 
+  // Wherever in a long text it stands.
+  for (int c = 0; c < 0x80; ++c) {
+    for (std::size_t at = 0; at < 24; ++at) {
+      std::string text(24, '~');
+      text[at] = static_cast<char>(c);
+      const bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+      REQUIRE((escaped(text) == '"' + text + '"') == plain);
+      REQUIRE(json::parse(escaped(text)).as_string() == text);
+    }
+  }
+
   std::string visible;
   core::append_visible(visible, "a\x1b[31m\xff\u202e\U0001f600\n");
   CHECK(visible == R"(a\x1b[31m\xff\u{202e}\u{01f600}\x0a)");
