@@ -8,10 +8,18 @@ std::string to_string(const host& host) {
 }
 
 std::string to_string(const destination& destination) {
-  const auto* address = std::get_if<ip_address>(&destination.host);
-  auto text = to_string(destination.host);
-  if (address != nullptr && address->is_v6()) text = "[" + text + "]";
-  return text + ":" + std::to_string(destination.port);
+  std::string text;
+  if (const auto* name = std::get_if<host_name>(&destination.host)) {
+    text.reserve(name->view().size() + sizeof ":65535");
+    text.append(name->view());
+  } else {
+    const auto& address = std::get<ip_address>(destination.host);
+    if (address.is_v6()) text += '[';
+    text += address.to_string();
+    if (address.is_v6()) text += ']';
+  }
+  text += ':';
+  return text += std::to_string(destination.port);
 }
 
 }  // namespace exeat::core

@@ -66,6 +66,7 @@ std::optional<int> weight_of_element(std::string_view parameters) noexcept {
 }  // namespace
 
 bool accept_wants_json(std::string_view accept) noexcept {
+  if (accept.empty() || accept == "*/*") return false;
   int json = -1;
   bool json_before_text = false;
   // By how specifically the range names text/plain: */*, text/*, text/plain.

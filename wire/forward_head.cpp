@@ -79,6 +79,13 @@ void append_passing(std::string& out, const field_list& fields, bool chunked,
   }
 }
 
+// So that a head grows once: what these fields take at most.
+std::size_t size_of(const field_list& fields) noexcept {
+  std::size_t size = 0;
+  for (const auto& f : fields) size += f.name.size() + f.value.size() + 4;
+  return size;
+}
+
 void append_via(std::string& out, unsigned minor, std::string_view pseudonym) {
   if (pseudonym.empty()) return;
   out.append(minor == 0 ? "Via: 1.0 " : "Via: 1.1 ").append(pseudonym).append("\r\n");
@@ -93,7 +100,10 @@ void append_length(std::string& out, std::uint64_t length) {
 }  // namespace
 
 void write_request_head(const request_head& head, const request_options& options, std::string& out) {
+  constexpr std::size_t own_lines = 128;  // nearly always enough for what is written anew
   out.clear();
+  out.reserve(size_of(head.fields) + head.method.size() + head.path.size() + options.via.size() +
+              options.absolute_authority.size() + options.extra_lines.size() + own_lines);
   out.append(head.method).append(" ");
   if (!options.absolute_authority.empty()) out.append("http://").append(options.absolute_authority);
   if (head.path.empty()) {
@@ -132,7 +142,10 @@ body_framing forwarded_framing(const response_head& head, unsigned client_minor)
 
 void write_response_head(const response_head& head, const response_options& options, std::string& out) {
   const auto framing = forwarded_framing(head, options.client_minor);
+  constexpr std::size_t own_lines = 128;
   out.clear();
+  out.reserve(size_of(head.fields) + head.phrase.size() + options.via.size() + options.extra_lines.size() +
+              own_lines);
   out.append("HTTP/1.1 ");
   append_number(out, head.status);
   out.append(" ").append(head.phrase).append("\r\n");

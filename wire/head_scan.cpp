@@ -1,6 +1,7 @@
 #include "wire/head_scan.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "wire/octets.hpp"
 #include "wire/request_line.hpp"
@@ -8,6 +9,25 @@
 namespace exeat::wire {
 
 using core::reason;
+
+namespace {
+
+// A lower bound on how many octets of 0x20 to 0x7E stand in front, eight at a time: a byte of `x` is below n
+// where x - n borrows into its top bit, and x has none there.
+std::size_t printable_size(std::string_view text) noexcept {
+  constexpr std::uint64_t ones = 0x0101010101010101;
+  constexpr std::uint64_t tops = 0x8080808080808080;
+  std::size_t size = 0;
+  for (; size + 8 <= text.size(); size += 8) {
+    std::uint64_t x = 0;
+    std::memcpy(&x, text.data() + size, 8);
+    const auto del = x ^ (0x7f * ones);
+    if (((x | (x - 0x20 * ones) | (del - ones)) & tops) != 0) break;
+  }
+  return size;
+}
+
+}  // namespace
 
 parse_status head_scan::feed(std::string_view buffer, const head_limits& limits) noexcept {
   if (state_ == state::complete) return parse_status::done;
@@ -36,7 +56,9 @@ parse_status head_scan::feed(std::string_view buffer, const head_limits& limits)
         break;
       case state::in_line: {
         const auto octets = lines_ == 0 && kind_ == head_kind::request ? octet_printable : octet_text;
-        while (position_ < end && is(buffer[position_], octets)) ++position_;
+        auto at = position_ + printable_size(buffer.substr(position_, end - position_));
+        while (at < end && is(buffer[at], octets)) ++at;
+        position_ = at;
         if (position_ == end) break;
         const char stop = buffer[position_];
         if (stop == '\r') {

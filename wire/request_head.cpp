@@ -38,6 +38,13 @@ verdict judge_target(request_head& out) noexcept {
   return {};
 }
 
+// As it stands in the target, which has been judged.
+std::string_view authority_of(const request_head& head) noexcept {
+  if (head.form == target_form::connect) return head.target;
+  constexpr std::string_view scheme = "http://";
+  return head.target.substr(scheme.size(), head.target.size() - scheme.size() - head.path.size());
+}
+
 verdict judge_host(request_head& out) noexcept {
   const field* host = nullptr;
   for (const auto& f : out.fields) {
@@ -50,6 +57,7 @@ verdict judge_host(request_head& out) noexcept {
     return fault{reason::host_missing, "an HTTP/1.1 request without Host"};
   }
   out.host = host->value;
+  if (out.host == authority_of(out)) return {};  // nearly always; else another spelling may say the same
   return host_disagreement(out.to, out.host, out.scheme());
 }
 

@@ -490,3 +490,24 @@ TEST_CASE("a refused head still tells what was understood") {
   CHECK(head.accept == "text/html");
   CHECK(parser.started());
 }
+
+TEST_CASE("each octet is judged the same wherever in a line it stands") {
+  for (const auto kind : {wire::head_kind::request, wire::head_kind::response}) {
+    for (int octet = 0; octet < 0x100; ++octet) {
+      const auto c = static_cast<char>(octet);
+      if (c == '\r' || c == '\n') continue;
+      const bool text = c == '\t' || (octet >= 0x20 && octet != 0x7f);
+      for (std::size_t at = 0; at < 24; ++at) {
+        std::string filled(24, 'a');
+        filled[at] = c;
+        wire::head_scan fields(kind);
+        const auto in_field = "GET http://a.example/ HTTP/1.1\r\nA: " + filled + "\r\n\r\n";
+        REQUIRE((fields.feed(in_field, {}) == wire::parse_status::done) == text);
+        if (kind == wire::head_kind::response || c == ' ') continue;
+        wire::head_scan line(kind);
+        const auto in_target = "GET http://a.example/" + filled + " HTTP/1.1\r\n\r\n";
+        REQUIRE((line.feed(in_target, {}) == wire::parse_status::done) == (octet >= 0x20 && octet < 0x7f));
+      }
+    }
+  }
+}
