@@ -1,31 +1,74 @@
 // The origin's answer to a plain HTTP request: read strictly, written anew, streamed.
+#include <fcntl.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "proxy/http_exchange.hpp"
+#include "proxy/pipe_pool.hpp"
 #include "proxy/worker.hpp"
 #include "wire/forward_head.hpp"
 
 namespace exeat::proxy {
+namespace {
+
+// Read at first: head and small bodies, in one go. What a body has beyond it goes on by splice where that is
+// as much again; copying less is cheaper.
+constexpr std::size_t small = 16 * 1024;
+
+// Room for 128 fields is too much for the frame of each exchange. No head is kept across a wait.
+wire::response_head& scratch_head() noexcept {
+  static thread_local wire::response_head head;
+  return head;
+}
+
+// Of this worker; besides those of its tunnels.
+pipe_pool& pipes() noexcept {
+  static thread_local pipe_pool pool(16);
+  return pool;
+}
+
+// Given back whatever happens.
+class borrowed_pipe {
+ public:
+  explicit borrowed_pipe(pipe_pool& pool) noexcept : pool_(pool), pipe_(pool.borrow()) {}
+  borrowed_pipe(const borrowed_pipe&) = delete;
+  borrowed_pipe& operator=(const borrowed_pipe&) = delete;
+  ~borrowed_pipe() {
+    if (pipe_.valid()) pool_.give_back(pipe_);
+  }
+  pipe_pair* operator->() noexcept { return &pipe_; }
+
+ private:
+  pipe_pool& pool_;
+  pipe_pair pipe_;
+};
+
+}  // namespace
 
 task<http_exchange::answer> http_exchange::exchange() {
   uploading_ = false;
   moving();
   answer_->clear();
-  if (!co_await to_origin({head_text()})) {
+  more_ = false;
+  parts request{head_text()};
+  if (!send_at_once(way::up, request) && !co_await to_origin(request)) {
     if (trouble_ != core::reason::allowed) co_return answer::failed;
     if (may_retry_ && !session_.timed_out_) co_return answer::retry;
     // It may have answered before it closed; what it said is worth more than our 502.
     origin_deaf_ = true;
   }
   start_pump();
+  co_await others_first();
 
   const auto& settings = worker_.settings();
   const wire::head_limits limits{settings.limits.head_bytes, settings.limits.head_fields};
   const wire::response_context context{.head_request = request_.head_request,
                                        .websocket_request = request_.websocket};
   wire::response_parser parser;
-  wire::response_head head;
+  auto& head = scratch_head();
   std::size_t interim_octets = 0;
   for (unsigned interim = 0;;) {
     const auto octets = answer_->data();
@@ -34,7 +77,7 @@ task<http_exchange::answer> http_exchange::exchange() {
         download_trouble(core::reason::origin_not_http, parser.error().detail);
         co_return answer::failed;
       case wire::parse_status::need_more:
-        if (co_await read_origin() == 0) co_return read_failed();
+        if (co_await read_origin(small) == 0) co_return read_failed();
         continue;
       case wire::parse_status::done:
         break;
@@ -114,8 +157,12 @@ task<http_exchange::answer> http_exchange::relay_answer(const wire::response_hea
     if (!co_await to_client({answer_text_})) co_return answer::failed;
     co_return answer::tunnel;
   }
-  if (from == wire::body_framing::none || (from == wire::body_framing::length && length == 0)) {
-    if (!co_await to_client({answer_text_})) co_return answer::failed;
+  const bool counted = from == wire::body_framing::length;
+  if (from == wire::body_framing::none || (counted && length <= answer_->size())) {
+    const auto size = counted ? static_cast<std::size_t>(length) : 0;
+    parts whole{answer_text_, {answer_->data().data(), size}};
+    if (!send_at_once(way::down, whole) && !co_await to_client(whole)) co_return answer::failed;
+    answer_->consume(size);
   } else if (!co_await relay_body(from, to, length, std::move(nominated))) {
     co_return answer::failed;
   }
@@ -149,12 +196,16 @@ task<bool> http_exchange::relay_body(wire::body_framing from, wire::body_framing
     if (size != 0 || !head.empty()) {
       const std::string_view data(held.data(), size);
       const wire::chunk_header line(chunk && size != 0 ? size : 1);
-      const bool ok = chunk && size != 0 ? co_await to_client({head, line.view(), data, wire::chunk_end})
-                                         : co_await to_client({head, data});
-      if (!ok) co_return false;
+      auto what = chunk && size != 0 ? parts{head, line.view(), data, wire::chunk_end} : parts{head, data};
+      if (!send_at_once(way::down, what) && !co_await to_client(what)) co_return false;
       head = {};
       answer_->consume(size);
       if (counted && (length -= size) == 0) co_return true;
+    }
+    // What is limited is claimed before it is read, and that is for the copy to do.
+    if (counted && length >= small && record_.limits == nullptr) {
+      if (!co_await splice_body(length)) co_return false;
+      if (length == 0) co_return true;
     }
     if (co_await read_origin() != 0) continue;
     // An orderly end of the connection is the end of a body to the close; anything else is a truncation.
@@ -169,6 +220,50 @@ task<bool> http_exchange::relay_body(wire::body_framing from, wire::body_framing
   }
 }
 
+task<bool> http_exchange::splice_body(std::uint64_t& length) {
+  borrowed_pipe pipe(pipes());
+  if (!pipe->valid()) co_return true;
+  while (length != 0) {
+    if (cut_ || trouble_ != core::reason::allowed || session_.timed_out_) co_return false;
+    const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(length, pipe->capacity));
+    const auto got = ::splice(origin_->socket.native_handle(), nullptr, pipe->write_end, nullptr, most,
+                              SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (got <= 0) {
+      more_ = false;
+      if (got < 0 && (errno == EAGAIN || errno == EINTR)) co_return true;
+      origin_error_ = got < 0 ? error_code(errno, asio::error::get_system_category()) : error_code{};
+      read_failed();
+      co_return false;
+    }
+    pipe->filled += static_cast<std::uint32_t>(got);
+    length -= static_cast<std::uint64_t>(got);
+    moving();
+    while (pipe->filled != 0) {
+      const auto sent = ::splice(pipe->read_end, nullptr, session_.client_.native_handle(), nullptr,
+                                 pipe->filled, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+      if (sent > 0) {
+        pipe->filled -= static_cast<std::uint32_t>(sent);
+        count_moved(way::down, static_cast<std::uint64_t>(sent));
+        moving();
+        continue;
+      }
+      error_code error;
+      if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
+        at_once_ = 0;
+        std::tie(error) = co_await session_.client_.async_wait(stream_socket::wait_write, no_throw);
+        if (cut_) co_return false;
+      } else {
+        error = asio::error::broken_pipe;
+      }
+      if (!error) continue;
+      client_failed();
+      co_return false;
+    }
+    if (!may_go_on()) co_return true;  // the next read takes its turn
+  }
+  co_return true;
+}
+
 task<bool> http_exchange::relay_chunks(wire::body_framing to, std::string nominated) {
   const bool chunk = to == wire::body_framing::chunked;
   wire::chunked_decoder decoder(std::move(nominated));
@@ -177,9 +272,8 @@ task<bool> http_exchange::relay_chunks(wire::body_framing to, std::string nomina
     const auto got = decoder.gather(answer_->data());
     if (!got.data.empty()) {
       const wire::chunk_header line(got.data.size());
-      const bool ok = chunk ? co_await to_client({head, line.view(), got.data, wire::chunk_end})
-                            : co_await to_client({head, got.data});
-      if (!ok) co_return false;
+      auto what = chunk ? parts{head, line.view(), got.data, wire::chunk_end} : parts{head, got.data};
+      if (!send_at_once(way::down, what) && !co_await to_client(what)) co_return false;
       head = {};
     }
     answer_->consume(got.consumed);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <new>
 #include <utility>
+#include <vector>
 
 #include "allowlist/address_guard.hpp"
 #include "proxy/abrupt_end.hpp"
@@ -28,6 +30,22 @@ std::size_t trailers_of(wire::body_framing framing) noexcept {
   return framing == wire::body_framing::chunked ? 2 * wire::chunked_decoder::max_trailer_bytes : 0;
 }
 
+// What exchanges lived in, for the next ones of this worker: a good two KiB for each request.
+class block_list : public std::vector<void*> {
+ public:
+  block_list() { reserve(32); }
+  block_list(const block_list&) = delete;
+  block_list& operator=(const block_list&) = delete;
+  ~block_list() {
+    for (auto* block : *this) ::operator delete(block);
+  }
+};
+
+block_list& kept_blocks() {
+  static thread_local block_list blocks;
+  return blocks;
+}
+
 bool is_safe(std::string_view method) noexcept {
   return method == "GET" || method == "HEAD" || method == "OPTIONS";
 }
@@ -35,31 +53,58 @@ bool is_safe(std::string_view method) noexcept {
 }  // namespace
 
 task<bool> session::serve_http() {
-  auto record = new_record();
-  refusal_detail detail{.to = head_.to,
-                        .close = !head_.keep_alive || announces_body(head_) || draining_,
-                        .head_only = head_.is("HEAD"),
-                        .minor = static_cast<int>(head_.minor),
-                        .wants_json = accept_wants_json(head_.accept)};
+  return http_exchange::serve(std::make_unique<http_exchange>(*this));
+}
+
+task<bool> http_exchange::serve(std::unique_ptr<http_exchange> exchange) {
+  const auto owned = std::move(exchange);  // gone at the end of this, not of the frame
+  auto& x = *owned;
+  auto& session = x.session_;
   std::string trouble;
-  if (!decide(record, trouble)) {
-    detail.reason = record.reason;
-    detail.error = trouble;
-    // Each attempt at a credential costs a connection. One that belongs to a job that is over gets nowhere
-    // any more: the client's next one may.
-    detail.close = detail.close || core::row_of(record.reason).status == 407 ||
-                   core::row_of(record.reason).kind == core::reason_kind::limit ||
-                   record.reason == core::reason::identity_changed;
-  } else if (head_.max_forwards == 0U) {
-    buffer_.consume(parser_.size());
-    co_return co_await answer_as_last(record, detail.close);
-  } else {
-    http_exchange exchange(*this, std::move(record));
-    co_return co_await exchange.run();
+  if (!session.decide(x.record_, trouble)) co_return co_await x.refuse_undecided(trouble);
+  if (session.head_.max_forwards != 0U) {
+    x.begin();
+    co_return co_await x.run();
   }
-  buffer_.consume(parser_.size());
-  co_await refuse(record, detail);
-  co_return !detail.close;
+  const bool close = !session.head_.keep_alive || announces_body(session.head_) || session.draining_;
+  session.buffer_.consume(session.parser_.size());
+  co_return co_await session.answer_as_last(x.record_, close);
+}
+
+task<bool> http_exchange::refuse_undecided(std::string_view trouble) {
+  const auto& head = session_.head_;
+  const auto& row = core::row_of(record_.reason);
+  // Each attempt at a credential costs a connection. One that belongs to a job that is over gets nowhere
+  // any more: the client's next one may.
+  const bool close = !head.keep_alive || announces_body(head) || session_.draining_ || row.status == 407 ||
+                     row.kind == core::reason_kind::limit || record_.reason == core::reason::identity_changed;
+  session::refusal_detail detail{.reason = record_.reason,
+                                 .error = trouble,
+                                 .to = head.to,
+                                 .close = close,
+                                 .head_only = head.is("HEAD"),
+                                 .minor = static_cast<int>(head.minor),
+                                 .wants_json = accept_wants_json(head.accept)};
+  session_.buffer_.consume(session_.parser_.size());
+  co_await session_.refuse(record_, std::move(detail));
+  co_return !close;
+}
+
+void* http_exchange::operator new(std::size_t size) {
+  auto& kept = kept_blocks();
+  if (kept.empty()) return ::operator new(size);
+  auto* block = kept.back();
+  kept.pop_back();
+  return block;
+}
+
+void http_exchange::operator delete(void* block) noexcept {
+  auto& kept = kept_blocks();
+  if (kept.size() < kept.capacity()) {
+    kept.push_back(block);
+  } else {
+    ::operator delete(block);
+  }
 }
 
 task<bool> session::answer_as_last(const request_record& record, bool close) {
@@ -72,18 +117,21 @@ task<bool> session::answer_as_last(const request_record& record, bool close) {
   co_return !close;
 }
 
-http_exchange::http_exchange(session& session, request_record record)
+http_exchange::http_exchange(session& session)
     : session_(session),
       worker_(session.worker_),
-      record_(std::move(record)),
-      to_(session.head_.to),
-      key_{record_.slot, record_.job ? record_.job->id() : std::string(), core::to_string(session.head_.to),
-           worker_.process().hops.toward(session.head_.to.host)},
-      pool_generation_(worker_.upstreams().generation()),
+      record_(session.new_record()),
       texts_(worker_.memory()),
-      log_soon_(worker_.wheel(), &http_exchange::log_soon_passed, this),
-      pump_ended_(worker_.context().get_executor()) {
+      log_soon_(worker_.wheel(), &http_exchange::log_soon_passed, this) {}
+
+void http_exchange::begin() {
   const auto& head = session_.head_;
+  to_ = head.to;
+  key_.phase = record_.slot;
+  if (record_.job) key_.job = record_.job->id();
+  key_.origin = core::to_string(to_);
+  key_.via = worker_.process().hops.toward(to_.host);
+  pool_generation_ = worker_.upstreams().generation();
   request_ = {.head_request = head.is("HEAD"),
               .websocket = head.upgrade_websocket,
               .keep_alive = head.keep_alive,
@@ -155,7 +203,10 @@ task<bool> http_exchange::run() {
     co_await session_.refuse(record_, detail);
     co_return !close;
   }
-  if (const auto ended = co_await connect()) co_return *ended;
+  if (!reuse()) {
+    if (const auto ended = co_await dial()) co_return *ended;
+  }
+  connected();
   exchanging_ = true;
   // A reload or a seal may have come while the origin was looked up and dialled.
   tighten();
@@ -171,7 +222,10 @@ task<bool> http_exchange::run() {
       // The origin closed the idle connection just as we used it (RFC 9112 9.3.1).
       request_.repeatable = false;
       exchanging_ = false;
-      if (const auto ended = co_await connect()) co_return *ended;
+      if (!reuse()) {
+        if (const auto ended = co_await dial()) co_return *ended;
+      }
+      connected();
       exchanging_ = true;
       tighten();
       seal_unsent();
@@ -180,7 +234,7 @@ task<bool> http_exchange::run() {
   } catch (...) {
     fault = std::current_exception();
   }
-  co_await stop_pump();  // whatever happened: it works on this frame
+  if (pumping_) co_await stop_pump();  // whatever happened: it works on this frame
   exchanging_ = false;
   if (fault) std::rethrow_exception(fault);
   log_soon_.disarm();
@@ -195,10 +249,12 @@ task<bool> http_exchange::run() {
   }
   if (result != answer::complete) co_return co_await fail();
   log_end(core::reason::allowed, {});
-  co_return request_.keep_alive&& body_done_ && !answer_closes_;
+  const bool goes_on = request_.keep_alive && body_done_ && !answer_closes_;
+  if (goes_on && session_.buffer_.empty()) co_await others_first();
+  co_return goes_on;
 }
 
-task<std::optional<bool>> http_exchange::connect() {
+bool http_exchange::reuse() {
   // Of a first try nothing may reach into the second one: its socket goes, and look-up and dial have limits
   // of their own.
   session_.origin_in_use_ = nullptr;
@@ -222,27 +278,32 @@ task<std::optional<bool>> http_exchange::connect() {
   }
   session_.bound_origin_.reset();
   may_retry_ = from_pool_ && request_.repeatable;
-  if (!origin_) {
-    auto path = co_await open_path(worker_, record_.policy, record_.governed ? record_.rule : nullptr, to_,
-                                   request_.websocket ? path_use::tunnel : path_use::http, record_.slot,
-                                   record_.timing);
-    if (session_.aborted_) {
-      log_end(core::reason::draining, "drain_timeout has passed");
-      co_return false;
-    }
-    if (!path) {
-      log_soon_.disarm();
-      const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
-      co_await session_.refuse_path(record_, path.error(), refusal_of(close));
-      co_return !close;
-    }
-    origin_ = std::move(*path);
+  return origin_.has_value();
+}
+
+task<std::optional<bool>> http_exchange::dial() {
+  auto path = co_await open_path(worker_, record_.policy, record_.governed ? record_.rule : nullptr, to_,
+                                 request_.websocket ? path_use::tunnel : path_use::http, record_.slot,
+                                 record_.timing);
+  if (session_.aborted_) {
+    log_end(core::reason::draining, "drain_timeout has passed");
+    co_return false;
   }
+  if (!path) {
+    log_soon_.disarm();
+    const bool close = !request_.keep_alive || !body_done_ || session_.draining_;
+    co_await session_.refuse_path(record_, path.error(), refusal_of(close));
+    co_return !close;
+  }
+  origin_ = std::move(*path);
+  co_return std::nullopt;
+}
+
+void http_exchange::connected() {
   worker_.counters().upstream_connection(from_pool_ ? metrics::upstream_source::pool
                                                     : metrics::upstream_source::dialed);
   record_.goes(*origin_);
   session_.origin_in_use_ = &origin_->socket;
-  co_return std::nullopt;
 }
 
 bool http_exchange::may_use(const upstream_connection& connection) const noexcept {
@@ -262,98 +323,6 @@ std::string_view http_exchange::head_text() {
   forwarded_text_.replace(authority_at_, authority_size_, authority);
   authority_size_ = authority.size();
   return forwarded_text_;
-}
-
-task<std::size_t> http_exchange::read_origin() {
-  // Trouble, or a deadline, from before this read found nothing to wake.
-  if (trouble_ != core::reason::allowed || session_.timed_out_) co_return 0;
-  const auto room = answer_->room();
-  if (room.empty()) {
-    origin_error_ = asio::error::no_buffer_space;
-    co_return 0;
-  }
-  const auto [error, count] =
-      co_await origin_->socket.async_read_some(asio::buffer(room.data(), room.size()), no_throw);
-  answer_->commit(count);
-  origin_error_ = error == asio::error::eof ? error_code{} : error;
-  if (count != 0) moving();
-  co_return count;
-}
-
-namespace {
-
-std::array<asio::const_buffer, 4> buffers_of(const std::array<std::string_view, 4>& parts) noexcept {
-  std::array<asio::const_buffer, 4> out;
-  for (std::size_t i = 0; i < parts.size(); ++i) out[i] = asio::buffer(parts[i].data(), parts[i].size());
-  return out;
-}
-
-std::uint64_t size_of(const std::array<std::string_view, 4>& parts) noexcept {
-  std::uint64_t sum = 0;
-  for (const auto& part : parts) sum += part.size();
-  return sum;
-}
-
-}  // namespace
-
-task<bool> http_exchange::to_client(parts what, bool final) {
-  if (cut_) co_return false;
-  const auto size = size_of(what);
-  octet_claim claim(record_.limits, way::down, size);
-  if (!claim && !co_await await_claim(claim, way::down, size)) co_return false;
-  answer_started_ |= final;
-  const auto [error, count] = co_await asio::async_write(session_.client_, buffers_of(what), no_throw);
-  claim.settle(count);
-  note_excess(way::down);
-  down_ += count;
-  worker_.counters().bytes(record_.slot, 0, count);
-  record_.count_moved(0, count);
-  if (!error) {
-    moving();
-    co_return true;
-  }
-  if (session_.timed_out_) {
-    download_trouble(core::reason::idle_timeout, "the client read nothing in time");
-  } else {
-    download_trouble(core::reason::client_closed, "the client closed before it had the whole answer");
-  }
-  answer_started_ = true;  // nobody is there to be told otherwise
-  co_return false;
-}
-
-task<bool> http_exchange::to_origin(parts what) {
-  if (cut_) co_return false;
-  const auto size = size_of(what);
-  octet_claim claim(record_.limits, way::up, size);
-  if (!claim && !co_await await_claim(claim, way::up, size)) co_return false;
-  const auto [error, count] = co_await asio::async_write(origin_->socket, buffers_of(what), no_throw);
-  claim.settle(count);
-  note_excess(way::up);
-  up_ += count;
-  worker_.counters().bytes(record_.slot, count, 0);
-  record_.count_moved(count, 0);
-  if (!error) moving();
-  co_return !error;
-}
-
-void http_exchange::moving() noexcept {
-  const auto& timeouts = worker_.settings().timeouts;
-  if (!body_done_ && !origin_deaf_ && !answer_started_) {
-    // A body that drips is one that stands still.
-    const auto least = std::max<std::uint64_t>(
-        1, worker_.settings().limits.body_rate * static_cast<std::uint64_t>(timeouts.idle.count()) / 1000);
-    if (uploading_ && up_ - upload_mark_ < least) return;
-    uploading_ = true;
-    upload_mark_ = up_;
-    session_.arm(timeouts.idle);
-    return;
-  }
-  uploading_ = false;
-  const bool waiting = (body_done_ || origin_deaf_) && !answer_started_;
-  // One deadline for the head of the answer, however many octets it drips in.
-  if (waiting && waiting_) return;
-  waiting_ = waiting;
-  session_.arm(waiting ? timeouts.response : timeouts.idle);
 }
 
 void http_exchange::download_trouble(core::reason reason, std::string_view error) noexcept {

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,17 +21,21 @@ namespace exeat::proxy {
 
 class worker;
 
-/// Lives on the frame of session::serve_http; the request has been decided and let through. The body goes up
-/// on a coroutine of its own, because an origin may answer before it has read everything.
+/// From the head in the session's buffer to the end of the answer. The body goes up on a coroutine of its
+/// own, because an origin may answer before it has read everything.
 class http_exchange {
  public:
-  http_exchange(session& session, request_record record);
+  explicit http_exchange(session& session);
   http_exchange(const http_exchange&) = delete;
   http_exchange& operator=(const http_exchange&) = delete;
   ~http_exchange();
 
-  /// True where the client's connection may carry another request.
-  task<bool> run();
+  /// Blocks are kept by each thread.
+  static void* operator new(std::size_t size);
+  static void operator delete(void* block) noexcept;
+
+  /// Decides, and serves. True where the client's connection may carry another request.
+  static task<bool> serve(std::unique_ptr<http_exchange> exchange);
   /// Where its phase is sealed by now and has no grace, ends it as far as it has got.
   void seal() noexcept;
   /// The same before anything of it has been sent: grace is for what is under way.
@@ -54,9 +59,15 @@ class http_exchange {
   };
   enum class answer : std::uint8_t { complete, retry, failed, tunnel };
   using parts = std::array<std::string_view, 4>;  ///< written as one
-
+  task<bool> refuse_undecided(std::string_view trouble);
+  /// The request has been let through: takes what is needed of its head, and that off the session's buffer.
+  void begin();
+  task<bool> run();
+  /// Takes an idle connection, where there is one that this request may use.
+  bool reuse();
   /// Empty = origin_ is connected; else what run() returns.
-  task<std::optional<bool>> connect();
+  task<std::optional<bool>> dial();
+  void connected();
   /// Whether the rule of this request would let it dial where the idle connection leads.
   bool may_use(const upstream_connection& connection) const noexcept;
   task<answer> exchange();
@@ -79,13 +90,26 @@ class http_exchange {
   task<answer> relay_answer(const wire::response_head& head, std::size_t head_size);
   task<bool> relay_body(wire::body_framing from, wire::body_framing to, std::uint64_t length,
                         std::string nominated);
+  /// Moves of the `length` octets that are left what has come already, without a copy. False = trouble is
+  /// set.
+  task<bool> splice_body(std::uint64_t& length);
   task<bool> relay_chunks(wire::body_framing to, std::string nominated);
   /// Octets added to the answer's buffer; 0 = the origin closed, failed or was cut by a deadline.
-  task<std::size_t> read_origin();
+  task<std::size_t> read_origin(std::size_t most = SIZE_MAX);
 
+  /// Writes what the socket takes at once, and takes it off `what`. True: that was all. Most writes need no
+  /// turn of the loop, nor a coroutine.
+  bool send_at_once(way way, parts& what) noexcept;
+  /// Lets the loop go round. The other side answers no sooner than that, so a read before it is in vain,
+  /// nearly always, and costs more.
+  task<void> others_first();
+  /// A few times in a row, so that nobody else waits for long.
+  bool may_go_on() noexcept;
+  void count_moved(way way, std::uint64_t count) noexcept;
   /// `final` = of the answer proper, not an interim one.
   task<bool> to_client(parts what, bool final = true);
   task<bool> to_origin(parts what);
+  void client_failed() noexcept;
   /// A claim that failed at first: waits for what others hold. False = trouble is set.
   task<bool> await_claim(octet_claim& claim, way way, std::uint64_t size);
   /// Ends both sides' waits; what moves no octet more is told apart by `cut_`.
@@ -113,7 +137,7 @@ class http_exchange {
   worker& worker_;
   request_record record_;
   request_facts request_;
-  core::destination to_;
+  core::destination to_{core::ip_address{}, 0};
   upstream_key key_;
   std::string request_text_;
   /// The same in absolute form, for an upstream proxy that forwards; empty where none may.
@@ -121,7 +145,7 @@ class http_exchange {
   std::size_t authority_at_ = 0, authority_size_ = 0;  ///< in it
   std::string answer_text_;
   std::optional<upstream_connection> origin_;
-  std::uint64_t pool_generation_;  ///< of the policy that decided
+  std::uint64_t pool_generation_ = 0;  ///< of the policy that decided
   bool from_pool_ = false;
   bool may_retry_ = false;
   std::optional<pooled_buffer> answer_;
@@ -137,7 +161,9 @@ class http_exchange {
   bool body_done_ = true;        ///< the whole request body has gone to the origin
   bool origin_deaf_ = false;     ///< the origin takes no more of it; it may answer all the same
   bool pumping_ = false;
-  bool waiting_ = false;  ///< the deadline of the answer's head runs
+  bool waiting_ = false;      ///< the deadline of the answer's head runs
+  bool more_ = false;         ///< the last read filled its room: the next one need not wait
+  std::uint8_t at_once_ = 0;  ///< operations since the loop last had its turn
   core::reason trouble_ = core::reason::allowed;
   std::string_view trouble_text_;
   std::string limit_text_;   ///< what it points into, of a limit
@@ -145,7 +171,7 @@ class http_exchange {
   bool cut_ = false;         ///< by tighten()
   bool logged_ = false;
   deadline log_soon_;
-  steady_timer pump_ended_;
+  std::optional<steady_timer> pump_ended_;  ///< where there is a body
 };
 
 }  // namespace exeat::proxy

@@ -11,11 +11,11 @@ namespace exeat::proxy {
 void http_exchange::start_pump() {
   if (body_done_ || origin_deaf_) return;
   pumping_ = true;
-  pump_ended_.expires_at(steady_timer::time_point::max());
+  pump_ended_.emplace(worker_.context().get_executor(), steady_timer::time_point::max());
   asio::co_spawn(worker_.context().get_executor(), pump(), [this](std::exception_ptr failure) {
     if (failure) upload_trouble(core::reason::internal_error, "out of memory");
     pumping_ = false;
-    pump_ended_.cancel();
+    pump_ended_->cancel();
   });
 }
 
@@ -27,7 +27,7 @@ task<void> http_exchange::stop_pump() {
   // The rest of the body will not come, so this request must not look whole; and a write begun later fails at
   // once.
   if (origin_) reset(origin_->socket);
-  while (pumping_) co_await pump_ended_.async_wait(no_throw);
+  while (pumping_) co_await pump_ended_->async_wait(no_throw);
 }
 
 task<void> http_exchange::pump() {
