@@ -6,9 +6,7 @@
 #include <boost/beast/core/string.hpp>
 
 namespace exeat::admin {
-namespace {
 
-// Empty where there is no bearer token, or more than one field that could hold one.
 std::string_view bearer_of(const request& request) {
   constexpr std::string_view scheme = "Bearer ";
   if (request.count(http::field::authorization) != 1) return {};
@@ -16,8 +14,6 @@ std::string_view bearer_of(const request& request) {
   if (!boost::beast::iequals(given.substr(0, scheme.size()), scheme)) return {};
   return given.substr(scheme.size());
 }
-
-}  // namespace
 
 std::string describe(const caller& caller) {
   if (caller.uid && caller.address.empty()) return fmt::format("uid {}", *caller.uid);

@@ -29,6 +29,9 @@ access access_of(const request& request, const caller& caller, const options& op
 /// "uid 1000", "127.0.0.1:40000 (uid 1000)", or the address alone.
 std::string describe(const caller& caller);
 
+/// Empty where there is no bearer token, or more than one field that could hold one.
+std::string_view bearer_of(const request& request);
+
 /// As fast whatever the texts have in common; only their length shows.
 bool same_secret(std::string_view given, std::string_view secret) noexcept;
 

@@ -27,7 +27,9 @@
 #include <utility>
 #include <vector>
 
+#include "admin/api.hpp"
 #include "admin/bind.hpp"
+#include "admin/live_stream.hpp"
 #include "admin/routes.hpp"
 #include "identity/local_peer.hpp"
 #include "proxy/asio.hpp"
@@ -40,8 +42,6 @@ namespace beast = boost::beast;
 using proxy::error_code;
 using proxy::no_throw;
 using proxy::task;
-
-using stream = beast::basic_stream<asio::generic::stream_protocol, proxy::executor>;
 
 /// A parser's error as an answer; absent where there is nobody left to answer.
 std::optional<response> answer_to(error_code failed) {
@@ -79,6 +79,8 @@ struct admin_server::state {
 
   task<void> accept(int listening, door door);
   task<void> serve(int fd, caller from);
+  task<void> sample();
+  std::optional<response> too_many_watchers() const;
   void run() noexcept;
   caller caller_of(int fd, door door);
   /// How many connections there are of those that this one may crowd out: not those of another door, and no
@@ -92,6 +94,7 @@ struct admin_server::state {
   std::optional<config::endpoint> bound;
   std::array<std::size_t, 4> crowds{};
   identity::tcp_peer_lookup tcp_peers;
+  std::optional<live_streams> streams;  ///< outlives what runs in the context
   asio::io_context context{1};
   std::thread thread;
 };
@@ -166,7 +169,7 @@ task<void> admin_server::state::serve(int fd, caller from) {
   sockaddr_storage local{};
   socklen_t size = sizeof local;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0) co_return;
-  stream peer(context.get_executor());
+  peer_stream peer(context.get_executor());
   error_code failed;
   const int protocol = local.ss_family == AF_UNIX ? 0 : IPPROTO_TCP;
   peer.socket().assign(asio::generic::stream_protocol(local.ss_family, protocol), owned.get(), failed);
@@ -185,6 +188,8 @@ task<void> admin_server::state::serve(int fd, caller from) {
     parser.header_limit(static_cast<std::uint32_t>(options.head_octets));
     parser.body_limit(options.body_octets);
     response out;
+    std::optional<live_filter> watch;
+    std::string session;
     if (crowd_of(from) > options.connections) {
       out = plain(http::status::service_unavailable, "Too many connections to the admin endpoint.\n");
       keep_alive = false;
@@ -206,6 +211,17 @@ task<void> admin_server::state::serve(int fd, caller from) {
         }
         out = std::move(answered.response);
         out.version(parser.get().version());
+        watch = std::move(answered.watch);
+        session = std::move(answered.session);
+      }
+    }
+    if (watch) {
+      if (auto refused = too_many_watchers()) {
+        out = std::move(*refused);
+        watch.reset();
+      } else {
+        out.erase(http::field::content_length);  // the end of the connection is the end of it
+        keep_alive = false;
       }
     }
     out.keep_alive(keep_alive);
@@ -215,6 +231,11 @@ task<void> admin_server::state::serve(int fd, caller from) {
     if (head) {
       auto [write_failed, sent] = co_await http::async_write_header(peer, serializer, no_throw);
       if (write_failed) break;
+    } else if (watch) {
+      auto [write_failed, sent] = co_await http::async_write_header(peer, serializer, no_throw);
+      if (!write_failed) {
+        co_await streams->run(peer, std::move(*watch), std::move(session), options.write_timeout);
+      }
     } else {
       auto [write_failed, sent] = co_await http::async_write(peer, serializer, no_throw);
       if (write_failed) break;
@@ -227,6 +248,28 @@ task<void> admin_server::state::serve(int fd, caller from) {
   for (std::size_t budget = 64; budget > 0; --budget) {
     auto [read_failed, octets] = co_await peer.async_read_some(asio::buffer(rest), no_throw);
     if (read_failed) break;
+  }
+}
+
+std::optional<response> admin_server::state::too_many_watchers() const {
+  if (options.api->feed->watchers() < options.watchers) return std::nullopt;
+  auto body = api_error(http::status::service_unavailable, "Too many watch already.").body;
+  response out{http::status::service_unavailable, 11};
+  out.set(http::field::content_type, json_type);
+  harden(out);
+  out.content_length(body.size());
+  out.body() = std::move(body);
+  return out;
+}
+
+/// For the charts, until the end.
+task<void> admin_server::state::sample() {
+  proxy::steady_timer timer(context);
+  for (;;) {
+    options.api->history->take(*options.api->registry);
+    timer.expires_after(history::interval);
+    auto [failed] = co_await timer.async_wait(no_throw);
+    if (failed) co_return;
   }
 }
 
@@ -257,10 +300,15 @@ std::expected<std::unique_ptr<admin_server>, std::string> admin_server::open(adm
         listen(inside->at_address, *inside->options.address, "admin", tcp ? door::tcp : door::socket);
     if (!opened) return std::unexpected(std::move(opened.error()));
     inside->bound = inside->at_address.endpoint();
+    inside->options.address = inside->bound;
   }
   if (inside->options.control) {
     auto opened = listen(inside->at_control, *inside->options.control, "control", door::control);
     if (!opened) return std::unexpected(std::move(opened.error()));
+  }
+  if (const auto* api = inside->options.api) {
+    inside->streams.emplace(*api->feed, *api->people, inside->context);
+    asio::co_spawn(inside->context, inside->sample(), asio::detached);
   }
   return std::unique_ptr<admin_server>(new admin_server(std::move(inside)));
 }
@@ -302,6 +350,7 @@ admin_server::~admin_server() {
 void admin_server::stop() noexcept {
   state_->context.stop();
   if (state_->thread.joinable()) state_->thread.join();
+  if (state_->options.api != nullptr) state_->options.api->feed->set_bell({});
   state_->at_address = {};
   state_->at_control = {};
 }

@@ -15,6 +15,8 @@
 
 namespace exeat::admin {
 
+struct api_sources;
+
 struct options {
   /// Where everything is served to whoever has a token. TCP or unix.
   std::optional<config::endpoint> address;
@@ -26,6 +28,10 @@ struct options {
   /// Names that `Host` may carry on TCP besides "localhost"; IP addresses always may. A page whose name was
   /// rebound to our address says its own name there, and is refused.
   std::vector<std::string> allowed_hosts;
+
+  /// The dashboard and its API; null: neither. Outlives the server.
+  const api_sources* api = nullptr;
+  std::size_t watchers = 16;  ///< of the live stream at once
 
   std::size_t connections = 64;  ///< at once at each door; more get a 503, or nothing where they are many
   std::size_t head_octets = 8192;

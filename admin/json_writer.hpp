@@ -37,6 +37,11 @@ class json_writer {
     separate();
     core::append_json_string(out_, value);
   }
+  /// A value that is JSON already.
+  void raw(std::string_view json) {
+    separate();
+    out_ += json;
+  }
   void boolean(bool value) {
     separate();
     out_ += value ? "true" : "false";

@@ -2,6 +2,8 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "admin/access.hpp"
 #include "admin/routes.hpp"
@@ -17,6 +19,7 @@ struct reply {
   std::string_view type = text_type;
   std::string body;
   bool denied = false;  ///< the caller has no right to it; the body says why
+  std::vector<std::pair<std::string, std::string>> fields = {};  ///< of the head, besides those of all
 };
 
 /// What a route may look at.
@@ -24,7 +27,12 @@ struct route_call {
   const admin::request& request;
   const admin::access& access;
   const admin::callbacks& callbacks;
+  const api_sources* api = nullptr;
+  std::string_view admin = {};  ///< the address of the admin listener
 };
+
+/// The fields that every answer has: nothing is kept, guessed at, framed, or readable by another origin.
+void harden(response& out);
 
 // The routes of jobs; the right to call them at all has been checked.
 reply phase_advance(const route_call& call);

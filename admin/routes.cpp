@@ -8,6 +8,10 @@
 #include <exception>
 
 #include "admin/access.hpp"
+#include "admin/api.hpp"
+#include "admin/assets.hpp"
+#include "admin/json_body.hpp"
+#include "admin/json_writer.hpp"
 #include "admin/reply.hpp"
 #include "core/safe_text.hpp"
 
@@ -52,6 +56,30 @@ reply reload(const route_call& call) {
   return {result.ok ? http::status::ok : http::status::unprocessable_entity, json_type, to_json(result)};
 }
 
+reply login_token(const route_call& call) {
+  constexpr std::array<std::string_view, 1> known{"role"};
+  const auto body = json_body::parse(call.request.body(), known);
+  if (!body) return {.status = http::status::bad_request, .body = body.error() + "\n"};
+  const auto* word = body->find("role");
+  const auto wanted = word == nullptr ? std::optional(role::admin) : role_of(*word);
+  if (!wanted)
+    return {.status = http::status::bad_request, .body = "`role` is viewer, developer, reviewer or admin.\n"};
+  if (call.api == nullptr)
+    return {.status = http::status::conflict, .body = "There is no dashboard: set `admin` in exeat.yaml.\n"};
+  const auto token = call.api->people->new_once(*wanted, std::chrono::steady_clock::now());
+  if (!token)
+    return {.status = http::status::internal_server_error, .body = "The kernel gives no random numbers.\n"};
+  call.api->note("login-token",
+                 fmt::format("a one-time token for the role {}; by {}", word_of(*wanted), call.access.by));
+  json_writer out;
+  out.open('{');
+  out.key("token").text(*token);
+  out.key("role").text(word_of(*wanted));
+  out.key("admin").text(call.admin);
+  out.close('}');
+  return {.type = json_type, .body = std::move(out).take()};
+}
+
 struct route {
   std::string_view path;
   bool post = false;
@@ -78,6 +106,8 @@ constexpr std::array routes = {
     route{"/-/job/close", true, right::an_operator, job_close, "end {\"job\"}; for operators"},
     route{"/-/job/new", true, right::an_operator, job_new,
           "end the job of exeat.yaml and begin the next one; for operators"},
+    route{"/-/login-token", true, right::an_operator, login_token,
+          "a token that opens one session of the dashboard with {\"role\"}; for operators"},
 };
 
 reply index(const route_call&) {
@@ -88,14 +118,14 @@ reply index(const route_call&) {
     fmt::format_to(std::back_inserter(text), "{:<5} {:<17} {}\n", route.post ? "POST" : "GET", route.path,
                    route.doc);
   }
+  text += "GET   /                 the dashboard, for browsers\nGET   /v1/openapi.json  its API\n";
   return {http::status::ok, text_type, std::move(text)};
 }
 
 response finish(reply reply, bool head = false) {
   response out{reply.status, 11};
   out.set(http::field::content_type, reply.type);
-  out.set(http::field::cache_control, "no-store");
-  out.set("X-Content-Type-Options", "nosniff");
+  harden(out);
   out.content_length(reply.body.size());
   if (!head) out.body() = std::move(reply.body);
   return out;
@@ -196,6 +226,16 @@ reply run(const route& route, const route_call& call) {
 
 }  // namespace
 
+void harden(response& out) {
+  out.set(http::field::cache_control, "no-store");
+  out.set("X-Content-Type-Options", "nosniff");
+  out.set("X-Frame-Options", "DENY");
+  out.set("Referrer-Policy", "no-referrer");
+  out.set("Cross-Origin-Opener-Policy", "same-origin");
+  out.set("Cross-Origin-Resource-Policy", "same-origin");
+  out.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+}
+
 response plain(http::status status, std::string text) {
   return finish({status, text_type, std::move(text)});
 }
@@ -210,6 +250,19 @@ answered answer(const request& request, const caller& caller, const options& opt
     return {plain(http::status::bad_request, "This is the admin endpoint of exeat, not its proxy.\n")};
   }
   const std::string_view path = target.substr(0, target.find('?'));
+  if (options.api != nullptr) {
+    const auto* page = find_asset(path, request[http::field::accept]);
+    const bool api = path.starts_with("/v1/");
+    // Whatever it may have got hold of: what a phase runs as is not who reviews it.
+    if ((api || page != nullptr) && caller.door == door::tcp && caller.uid && caller.is_phase) {
+      callbacks.denied(
+          {.who = describe(caller), .what = std::string(path), .why = "its uid stands for a phase"});
+      return {plain(http::status::forbidden, "Your uid or cgroup stands for a phase: this is not for it.\n"),
+              true};
+    }
+    if (api) return answer_api(request, caller, options, callbacks);
+    if (page != nullptr) return {answer_asset(*page, request)};
+  }
   const auto route = std::ranges::find(routes, path, &route::path);
   if (route == routes.end())
     return {plain(http::status::not_found, "No such page; GET / lists what there is.\n")};
@@ -228,7 +281,11 @@ answered answer(const request& request, const caller& caller, const options& opt
     access = access_of(request, caller, options, callbacks);
     done = check_right(route->needs, access, caller, options);
   }
-  if (!done) done = run(*route, {request, access, callbacks});
+  if (!done) {
+    std::string address;
+    if (options.address) address = config::to_string(*options.address);
+    done = run(*route, {request, access, callbacks, options.api, address});
+  }
   const bool denied = done->denied;
   if (denied) {
     std::string_view why = done->body;

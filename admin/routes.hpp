@@ -7,6 +7,7 @@
 #include <string>
 
 #include "admin/admin_server.hpp"
+#include "admin/live_feed.hpp"
 
 namespace exeat::admin {
 
@@ -35,6 +36,9 @@ struct answered {
   admin::response response;
   /// The caller had no right to it; `callbacks.denied` has been told, and the answer is to wait.
   bool denied = false;
+  /// The head is that of an endless stream of what the feed holds for this filter.
+  std::optional<live_filter> watch = std::nullopt;
+  std::string session = {};  ///< the cookie of the session that the stream ends with; empty: none
 };
 
 /// Never throws but std::bad_alloc.

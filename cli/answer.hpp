@@ -29,6 +29,11 @@ struct answer {
 answer judge(const allowlist::policy& policy, allowlist::phase_id phase, const config::wanted& wanted,
              std::chrono::sys_seconds now, std::string_view method = "GET");
 
+/// What every phase answers and why, one JSON object: `exeat explain --format json`, and the API's /v1/try.
+/// Defined in cli/explain.cpp.
+std::string explain_json(const allowlist::policy& policy, const config::wanted& wanted,
+                         std::chrono::sys_seconds now, std::string_view method = "GET");
+
 /// The clock's, as a policy compares it with `expires`.
 std::chrono::sys_seconds current_time();
 

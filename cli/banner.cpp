@@ -144,6 +144,12 @@ std::string banner(const banner_facts& facts) {
     const auto* tcp = std::get_if<config::tcp_endpoint>(&*facts.admin);
     const auto base = tcp != nullptr ? url_of(*facts.admin) : config::to_string(*facts.admin) + " ";
     out += fmt::format("  metrics   {}/metrics\n  health    {}/-/ready\n", base, base);
+    if (!facts.login.empty()) {
+      out += tcp != nullptr
+                 ? fmt::format("  dashboard {}/#/login/{} (good once, for ten minutes)\n", base, facts.login)
+                 : fmt::format("  dashboard {}with the token {} (good once, for ten minutes)\n", base,
+                               facts.login);
+    }
   }
   if (facts.control) out += fmt::format("  control   {}\n", config::to_string(*facts.control));
   for (const auto& warning : facts.warnings) out += fmt::format("  warning   {}\n", warning);

@@ -15,6 +15,7 @@ struct banner_facts {
   const std::vector<proxy::bound_listener>* listeners = nullptr;
   std::optional<config::endpoint> admin;
   std::optional<config::endpoint> control;
+  std::string login;    ///< a one-time token for the dashboard; empty: none is shown
   std::string job;      ///< one line
   std::string sandbox;  ///< one line
   const config::upstream_settings* upstream = nullptr;

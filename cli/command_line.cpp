@@ -86,6 +86,7 @@ int run_parsed(command_line& line) {
   if (name == "doctor") return run_doctor(line.doctor);
   if (name == "report") return run_report(line.report);
   if (name == "token") return run_token(line.token);
+  if (name == "dashboard") return run_dashboard(line.dashboard);
   if (name == "phase") return run_phase(line.phase);
   if (name == "job") return run_job(line.job);
   if (name == "state") return run_state(line.state);
@@ -103,7 +104,8 @@ int run_parsed(command_line& line) {
   }
   return run_serve({.settings = std::move(*settings),
                     .config_file = line.config_file,
-                    .overrides = std::move(line.serve)});
+                    .overrides = std::move(line.serve),
+                    .admin_tokens = std::move(line.admin_tokens)});
 }
 
 std::string cell(std::string_view text) {

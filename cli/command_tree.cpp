@@ -60,6 +60,7 @@ command_line::command_line() {
   add_doctor();
   add_report();
   add_token();
+  add_dashboard();
   add_phase();
   add_job();
   add_state();
@@ -82,9 +83,15 @@ void command_line::add_serve() {
                 "file's listeners")
       ->type_name("PHASE=ADDRESS")
       ->allow_extra_args(false);
-  s->add_option("--admin", serve.admin,
-                "Metrics and health: ADDRESS:PORT, unix:PATH or none (over the file's `admin`)")
+  s->add_option(
+       "--admin", serve.admin,
+       "Metrics, health and the dashboard: ADDRESS:PORT, unix:PATH or none (over the file's `admin`)")
       ->type_name("ADDRESS");
+  s->add_option(
+       "--admin-tokens", admin_tokens,
+       "Who may use the dashboard: a file of lines NAME ROLE SHA256, as `exeat token --role` prints them, "
+       "read again at every reload; without it, only who has a one-time token (`exeat dashboard`)")
+      ->type_name("FILE");
   s->add_flag("--insecure-policy-file", serve.insecure_policy_file, insecure);
 }
 
@@ -306,14 +313,42 @@ void command_line::add_report() {
 }
 
 void command_line::add_token() {
-  auto* s = app.add_subcommand(
-      "token", "Make a token for `credential: {tokens: [...]}`, and print what exeat.yaml holds of it.");
-  s->add_option("--phase", token.phase, "The phase that it proves; agent by default")->type_name("PHASE");
+  auto* s = app.add_subcommand("token",
+                               "Make a token, for `credential: {tokens: [...]}` or for the dashboard, and "
+                               "print what its file holds of it.");
+  auto* phase_option =
+      s->add_option("--phase", token.phase, "The phase that it proves; agent by default")->type_name("PHASE");
+  s->add_option("--role", token.role,
+                "For `serve --admin-tokens` instead: viewer, developer, reviewer or admin at the dashboard")
+      ->type_name("ROLE")
+      ->check(CLI::IsMember({"viewer", "developer", "reviewer", "admin"}))
+      ->excludes(phase_option);
+  s->add_option("--name", token.name, "With --role: whose it is")->type_name("NAME");
   s->add_option("--hash", token.hash, "Of the token in this file instead of a new one; - for standard input")
       ->type_name("FILE");
   s->add_option("--format", token.format, "text, or json: one object")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"text", "json"}));
+}
+
+void command_line::add_dashboard() {
+  auto* s =
+      app.add_subcommand("dashboard",
+                         "Show a link to the dashboard of a running process, good once, for ten minutes; "
+                         "for operators, on its control socket.");
+  s->add_option("--role", dashboard.role, "viewer, developer, reviewer or admin (the default)")
+      ->type_name("ROLE")
+      ->check(CLI::IsMember({"viewer", "developer", "reviewer", "admin"}));
+  s->add_option(
+       "--file", dashboard.file,
+       "Write it to this file, which must not exist yet and only you can read, instead of a terminal")
+      ->type_name("FILE");
+  auto* control = s->add_option("--control", dashboard.process.control,
+                                "The process with this control socket; the default one otherwise")
+                      ->type_name("PATH");
+  s->add_option("--config", dashboard.process.config_file, "The process of this exeat.yaml")
+      ->type_name("FILE")
+      ->excludes(control);
 }
 
 void command_line::add_phase() {

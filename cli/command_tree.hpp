@@ -17,6 +17,7 @@ inline constexpr const char* about =
 struct command_line {
   CLI::App app{about, "exeat"};
   config::overrides serve;
+  std::string admin_tokens;
   std::string config_file;
   check_options check;
   bool check_json = false;
@@ -33,6 +34,7 @@ struct command_line {
   doctor_options doctor;
   report_options report;
   token_options token;
+  dashboard_options dashboard;
   phase_options phase;
   job_options job;
   state_options state;
@@ -62,6 +64,7 @@ struct command_line {
   void add_doctor();
   void add_report();
   void add_token();
+  void add_dashboard();
   void add_phase();
   void add_job();
   void add_state();

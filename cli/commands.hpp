@@ -23,6 +23,7 @@ struct serve_options {
   /// To load again from, with config::load_settings(config_file, overrides); empty: no file.
   std::string config_file;
   config::overrides overrides;
+  std::string admin_tokens;  ///< file of admin::load_tokens(); empty: one-time tokens alone
 };
 /// Runs until SIGINT or SIGTERM. Defined in cli/serve.cpp.
 int run_serve(serve_options options);
@@ -152,6 +153,8 @@ int run_report(const report_options& options);
 /// `exeat token`. Defined in cli/token.cpp.
 struct token_options {
   std::string phase = "agent";
+  std::string role;             ///< for `serve --admin-tokens` instead of a phase; empty: for a phase
+  std::string name;             ///< whose it is, with a role
   std::string hash;             ///< file with a token, "-": standard input; empty: a fresh one
   std::string format = "text";  ///< text, json (one object)
 };
@@ -163,6 +166,14 @@ struct process_choice {
   std::string config_file;  ///< its exeat.yaml
   std::string url;          ///< its admin API
 };
+
+/// `exeat dashboard`. Defined in cli/dashboard.cpp.
+struct dashboard_options {
+  process_choice process;
+  std::string role = "admin";
+  std::string file;  ///< where the link goes; empty: to the terminal
+};
+int run_dashboard(const dashboard_options& options);
 
 /// `exeat phase advance` and `exeat phase status`. 1 where the process refuses. Defined in cli/control.cpp,
 /// as are the next two.

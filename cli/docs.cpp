@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 
+#include "admin/api.hpp"
 #include "cli/command_line.hpp"
 #include "cli/commands.hpp"
 #include "config/builtin_policy.hpp"
@@ -33,6 +34,7 @@ constexpr std::array pages{
     docs_page{"builtin-policy", [] { return std::string(config::builtin_policy_text()); }},
     docs_page{"policy-schema", config::policy_schema},
     docs_page{"policy-include-schema", config::policy_include_schema},
+    docs_page{"openapi", admin::openapi_document},
     docs_page{"configuration-schema", config::configuration_schema},
 };
 

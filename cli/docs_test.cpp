@@ -4,6 +4,7 @@
 #include <sstream>
 #include <string>
 
+#include "admin/api.hpp"
 #include "cli/command_line.hpp"
 #include "cli/commands.hpp"
 #include "config/reference.hpp"
@@ -39,5 +40,6 @@ TEST_CASE("the reference pages are what the tables say") {
 TEST_CASE("the schemas are what the tables say") {
   check_file("schema/policy.schema.json", "policy-schema", config::policy_schema());
   check_file("schema/policy-include.schema.json", "policy-include-schema", config::policy_include_schema());
+  check_file("schema/openapi.json", "openapi", admin::openapi_document());
   check_file("schema/exeat.schema.json", "configuration-schema", config::configuration_schema());
 }

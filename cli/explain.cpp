@@ -7,9 +7,12 @@
 #include <cstdio>
 #include <string>
 
+#include "allowlist/host_risk.hpp"
+#include "allowlist/name_entropy.hpp"
 #include "cli/answer.hpp"
 #include "cli/commands.hpp"
 #include "cli/markdown.hpp"
+#include "core/safe_text.hpp"
 #include "proxy/refusal.hpp"
 
 namespace exeat::cli {
@@ -159,31 +162,60 @@ std::string json_of_phase(const allowlist::phase& phase, const answer& answer, c
     append_member(out, "rule", answer.rule->id);
     append_member(out, "rule_at", answer.rule->at);
   }
-  if (const auto* canary = canary_of(phase, answer, host)) {
+  if (const auto* canary = canary_of(phase, answer, host))
     append_member(out, "canary_at", canary->where.to_string());
+  if (answer.verdict != allowlist::verdict::allow) {
     append_member(out, "reason_phrase",
                   proxy::reason_phrase(allowlist::shown_to_client(answer.reason, answer.rule)));
   }
+  if (answer.verdict != allowlist::verdict::allow) {
+    append_member(out, "message", answer.told.message);
+    std::string next;
+    for (const auto& line : answer.told.next) {
+      next += next.empty() ? '[' : ',';
+      core::append_json_string(next, line);
+    }
+    append_json_member(out, "next", next.empty() ? "[]" : next + "]");
+  }
+  if (!answer.hint.empty()) append_member(out, "hint", answer.hint);
   append_json_member(out, "rules", json_of(related));
   append_json_member(out, "left_out", std::to_string(related.left_out));
   return out + "}";
 }
 
 void print_json(const allowlist::policy& policy, const config::wanted& wanted, std::chrono::sys_seconds now,
-                const allowlist::explained& explained) {
+                const allowlist::explained&) {
+  fmt::print("{}\n", explain_json(policy, wanted, now));
+}
+
+}  // namespace
+
+std::string explain_json(const allowlist::policy& policy, const config::wanted& wanted,
+                         std::chrono::sys_seconds now, std::string_view method) {
+  const auto explained = allowlist::explain(
+      policy, {.scheme = wanted.scheme, .to = &wanted.to, .now = now, .method = method, .path = wanted.path});
   std::string out;
   append_member(out, "policy", policy.source().file);
   append_member(out, "host", core::to_string(wanted.to.host));
   if (const auto unicode = unicode_of(wanted.to.host); !unicode.empty())
     append_member(out, "host_unicode", unicode);
+  if (const auto* name = std::get_if<core::host_name>(&wanted.to.host)) {
+    if (const auto risk = allowlist::risk_of(*name)) {
+      std::string told;
+      append_member(told, "tags", allowlist::to_string(risk->risks));
+      append_member(told, "why", risk->why);
+      append_json_member(out, "risk", told + "}");
+    }
+    append_json_member(out, "name_bits", std::to_string(allowlist::entropy_of(name->view())));
+  }
   append_json_member(out, "port", std::to_string(wanted.to.port));
   append_member(out, "scheme", wanted.scheme == core::scheme::http ? "http" : "https");
   std::string phases;
   for (std::size_t i = 0; i < policy.source().phases.size(); ++i) {
     if (!phases.empty()) phases += ',';
     phases += json_of_phase(policy.source().phases[i],
-                            judge(policy, static_cast<allowlist::phase_id>(i), wanted, now), wanted.to.host,
-                            explained.phases[i]);
+                            judge(policy, static_cast<allowlist::phase_id>(i), wanted, now, method),
+                            wanted.to.host, explained.phases[i]);
   }
   append_json_member(out, "phases", "[" + phases + "]");
   append_json_member(out, "deny", json_of(explained.deny));
@@ -196,10 +228,8 @@ void print_json(const allowlist::policy& policy, const config::wanted& wanted, s
     exceptions += (exceptions.empty() ? "" : ",") + one + "}";
   }
   append_json_member(out, "addresses", "[" + exceptions + "]");
-  fmt::print("{}}}\n", out);
+  return out + "}";
 }
-
-}  // namespace
 
 int run_explain(const explain_options& options) {
   const auto policy = load_chosen(options.policy);

@@ -107,6 +107,9 @@ admin::reload_result serve::reload(std::string_view why) {
   notify_service_manager("RELOADING=1");
   for (const auto& text : server_->reload_upstreams())
     log_->post(log::level::error, "upstream-kept", fmt::format("{}; what it had stays in force", text));
+  // Who may use the dashboard is no part of the policy: neither holds up the other.
+  if (auto ok = load_people(); !ok)
+    log_->post(log::level::error, "tokens-kept", ok.error() + "; those of before go on");
   admin::reload_result result;
   auto loaded = config::load_policy(options_.settings);
   result.ok = loaded.has_value();

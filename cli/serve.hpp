@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "admin/admin_server.hpp"
+#include "admin/api.hpp"
 #include "cli/commands.hpp"
 #include "cli/main_call.hpp"
 #include "cli/serve_jobs.hpp"
@@ -71,6 +72,17 @@ class serve {
       std::function<std::expected<Result, admin::job_problem>()> work);
   admin::reload_result reload_from_admin();
   admin::callbacks admin_callbacks();
+  admin::api_sources api_sources();
+  /// Reads the file of --admin-tokens, where there is one; the error is a sentence.
+  std::expected<void, std::string> load_people();
+  /// What the dashboard shows, seen on the log thread: it costs no worker anything.
+  struct dashboard_watch final : log::event_observer {
+    void see(const proxy::event& event) noexcept override;
+    void lost(proxy::outcome verdict, core::reason reason, std::uint64_t count) noexcept override;
+    log::event_observer* next = nullptr;  ///< who sees it before
+    admin::activity activity;
+    admin::live_feed feed;
+  };
   admin::health health() const;
   admin::readiness readiness();
   void put_in_force(config::shared_policy policy);
@@ -83,6 +95,10 @@ class serve {
   proxy::steady_timer budget_timer_{main_.get_executor()};
   main_call<bool> call_{main_};
   metrics::registry metrics_;
+  admin::people people_;
+  dashboard_watch seen_;
+  admin::history history_;
+  admin::api_sources api_;
   std::unique_ptr<log::log_thread> log_;
   std::unique_ptr<identity::process_finder> finder_;
   std::unique_ptr<proxy::server> server_;

@@ -1,12 +1,31 @@
 // What the admin thread asks of `serve`: carried out on the main thread.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <new>
 #include <utility>
 
 #include "cli/serve.hpp"
+#include "log/format.hpp"
 #include "metrics/exposition.hpp"
 
 namespace exeat::cli {
+namespace {
+
+/// What a search of the live page looks at.
+std::string words_of(const proxy::event& event) {
+  std::string out;
+  for (const std::string_view part :
+       {event.host, std::string_view(core::code_of(event.reason)), event.rule, event.process, event.command,
+        event.job, event.sni, std::string_view(event.id.view())}) {
+    out.append(part.substr(0, 512)).append(1, '\n');
+  }
+  std::ranges::transform(out, out.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return out;
+}
+
+}  // namespace
 
 template <typename Result>
 std::optional<Result> serve::on_main(std::function<Result()> work) {
@@ -31,6 +50,57 @@ admin::reload_result serve::reload_from_admin() {
   auto done = on_main<admin::reload_result>([this] { return reload("POST /-/reload"); });
   if (!done) return {.digest = {}, .errors = {"the process is stopping"}, .held = {}};
   return std::move(*done);
+}
+
+std::expected<void, std::string> serve::load_people() {
+  const auto& file = options_.admin_tokens;
+  if (file.empty()) return {};
+  auto tokens = admin::load_tokens(file);
+  if (!tokens) return std::unexpected(std::move(tokens.error()));
+  people_.set_tokens(std::move(*tokens));
+  return {};
+}
+
+void serve::dashboard_watch::see(const proxy::event& event) noexcept {
+  if (next != nullptr) next->see(event);
+  try {
+    activity.see(event);
+    const bool refused = log::is_refusal(event) || event.verdict == proxy::outcome::error;
+    if (!feed.wants(refused)) return;
+    admin::live_item item{
+        .refused = refused, .phase = std::string(event.phase), .words = words_of(event), .line = {}};
+    log::append_json(item.line, event);
+    item.line.pop_back();
+    feed.publish(std::move(item));
+  } catch (const std::bad_alloc&) {  // this one is not shown
+  }
+}
+
+void serve::dashboard_watch::lost(proxy::outcome verdict, core::reason reason, std::uint64_t count) noexcept {
+  if (next != nullptr) next->lost(verdict, reason, count);
+}
+
+admin::api_sources serve::api_sources() {
+  const auto policy = [this] {
+    const std::scoped_lock lock(mutex_);
+    return policy_;
+  };
+  return {
+      .people = &people_,
+      .registry = &metrics_,
+      .activity = &seen_.activity,
+      .feed = &seen_.feed,
+      .history = &history_,
+      .policy = policy,
+      .explain = [policy](const std::string& destination,
+                          const std::string& method) -> std::expected<std::string, std::string> {
+        const auto wanted = config::parse_destination(destination, config::name_spelling::policy);
+        if (!wanted) return std::unexpected(wanted.error());
+        return explain_json(*policy(), *wanted, current_time(), method);
+      },
+      .note = [this](std::string_view code,
+                     const std::string& text) { log_->post(log::level::info, code, text); },
+  };
 }
 
 admin::callbacks serve::admin_callbacks() {

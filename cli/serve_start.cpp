@@ -103,6 +103,7 @@ std::expected<void, std::string> serve::start() {
   }
   std::vector<std::string> included;
   for (const auto& one : policy_->source().includes) included.push_back(one.file);
+  if (!options_.admin_tokens.empty()) included.push_back(options_.admin_tokens);
   auto confined = sandbox::confine(settings, included);
   if (!confined) return std::unexpected(std::move(confined.error()));
   confinement_ = std::move(*confined);
@@ -177,6 +178,8 @@ std::expected<void, std::string> serve::open() {
 
 std::expected<void, std::string> serve::open_admin() {
   const auto& settings = options_.settings;
+  if (!settings.admin && !options_.admin_tokens.empty())
+    return std::unexpected("--admin-tokens without an admin listener: set `admin`, or --admin");
   if (!settings.admin && !settings.control) return {};
   admin::options options{.address = settings.admin,
                          .control = settings.control,
@@ -188,6 +191,12 @@ std::expected<void, std::string> serve::open_admin() {
     auto token = config::load_secret_file(*file);
     if (!token) return std::unexpected(token.error().to_string());
     *into = std::move(*token);
+  }
+  if (settings.admin) {
+    if (auto ok = load_people(); !ok) return ok;
+    api_ = api_sources();
+    options.api = &api_;
+    log_->observe(&seen_);
   }
   auto opened = admin::admin_server::open(std::move(options), admin_callbacks());
   if (!opened) return std::unexpected(std::move(opened.error()));
@@ -222,6 +231,9 @@ void serve::announce() {
                      .upstream = &settings.upstream,
                      .workers = metrics_.workers()};
   if (admin_ && settings.control) facts.control = *settings.control;
+  // Into a pipe or a log it would be the job's to read.
+  if (api_.people != nullptr && options_.admin_tokens.empty() && ::isatty(STDERR_FILENO) == 1)
+    facts.login = people_.new_once(admin::role::admin, std::chrono::steady_clock::now()).value_or("");
   for (const auto& [code, text] : warnings_) {
     facts.warnings.push_back(text);
     log_->post(log::level::warning, code, text);

@@ -8,6 +8,7 @@
 #include <expected>
 #include <memory>
 
+#include "admin/people.hpp"
 #include "cli/commands.hpp"
 #include "config/error.hpp"
 #include "core/safe_text.hpp"
@@ -50,9 +51,43 @@ int fail(std::string_view what) {
   return exit_error;
 }
 
+constexpr std::string_view role_prefix = "exeat_u_";
+
+/// For somebody at the dashboard: a line for `serve --admin-tokens`.
+int run_role_token(const token_options& options) {
+  const bool is_new = options.hash.empty();
+  auto token = is_new ? jobs::new_secret(role_prefix).value_or("") : std::string();
+  if (is_new && token.empty()) return fail("the kernel gives no random numbers");
+  if (!is_new) {
+    auto given = read_token(options.hash);
+    if (!given) return fail(given.error());
+    token = std::move(*given);
+    if (token.size() < short_token)
+      return fail(fmt::format("a token of {} characters may be guessed", token.size()));
+  }
+  const auto digest = jobs::sha256_of(token);
+  if (!digest) return fail("SHA-256 cannot be computed");
+  const auto line = fmt::format("{} {} {}", options.name, options.role, jobs::hex_of(*digest));
+  if (const auto valid = admin::parse_tokens(line, "--name"); !valid)
+    return fail("--name is whose token it is: letters, digits and -_.@+, at most 64 of them");
+  if (options.format == "json") {
+    std::string out;
+    if (is_new) append_member(out, "token", token);
+    append_member(out, "line", line);
+    fmt::print("{}}}\n", out);
+    return exit_ok;
+  }
+  if (is_new) fmt::print("token:  {}\n\n", token);
+  fmt::print("Into the file of `exeat serve --admin-tokens`:\n\n    {}\n", line);
+  if (is_new) fmt::print("\nThe token is shown this once; the file holds its SHA-256 alone.\n");
+  return exit_ok;
+}
+
 }  // namespace
 
 int run_token(const token_options& options) {
+  if (!options.role.empty()) return run_role_token(options);
+  if (!options.name.empty()) return fail("--name belongs to --role");
   if (const auto valid = jobs::valid_plan({{{options.phase}}}); !valid)
     return fail("--phase: " + config::printable(valid.error(), 300));
   const bool is_new = options.hash.empty();

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "log/event_observer.hpp"
+
 namespace exeat::log {
 namespace {
 
@@ -83,7 +85,11 @@ bool event_ring::push(const event& event) noexcept {
   }
   char* out = reserve(aligned(octets));
   if (out == nullptr) {
-    dropped_.store(dropped_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (counts(event)) {
+      auto& lost = lost_[static_cast<std::size_t>(event.verdict)][static_cast<std::size_t>(event.reason)];
+      lost.store(lost.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+    dropped_.store(dropped_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     return false;
   }
   std::memcpy(out, &stored, sizeof stored);

@@ -1,11 +1,13 @@
 // A worker's way to the log thread: bytes in a ring, one writer and one reader, no lock.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 
+#include "core/reason.hpp"
 #include "proxy/event.hpp"
 
 namespace exeat::log {
@@ -34,7 +36,12 @@ class event_ring {
   /// More records than ever are in it at once.
   std::size_t records_max() const noexcept { return size_ / sizeof(proxy::event); }
   /// Any thread: how many events push() refused, ever.
-  std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
+  std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_acquire); }
+  /// Any thread: how many of these were decisions (log::counts) of this verdict and reason.
+  std::uint64_t dropped(proxy::outcome verdict, core::reason reason) const noexcept {
+    return lost_[static_cast<std::size_t>(verdict)][static_cast<std::size_t>(reason)].load(
+        std::memory_order_relaxed);
+  }
 
  private:
   char* reserve(std::size_t octets) noexcept;
@@ -46,6 +53,7 @@ class event_ring {
   std::uint64_t read_seen_ = 0;  ///< the writer's last sight of read_
   std::uint64_t reserved_ = 0;   ///< where written_ goes on commit
   std::atomic<std::uint64_t> dropped_{0};
+  std::array<std::array<std::atomic<std::uint64_t>, core::reason_count>, 4> lost_{};
   alignas(64) std::atomic<std::uint64_t> read_{0};
   std::uint64_t front_size_ = 0;  ///< what pop() frees
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
@@ -56,6 +57,7 @@ struct log_thread::state {
   bool take_posted();
   bool drain_rings();
   void count_ring_drops();
+  void tell_lost();
   void wait(clock::time_point until);
   void sleep(bool with_retry);
   void wake() noexcept {
@@ -68,6 +70,9 @@ struct log_thread::state {
   owned_fd bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::vector<std::unique_ptr<event_ring>> rings;
   std::vector<std::uint64_t> seen_drops;
+  event_observer* observer = nullptr;
+  /// What the observer has been told of drops, of all rings together.
+  std::array<std::array<std::uint64_t, core::reason_count>, metrics::verdict_count> told_lost{};
   std::atomic<std::uint64_t> posts_dropped{0};
   std::uint64_t seen_posts_dropped = 0;
   std::uint64_t ring_drops = 0;  ///< not told yet
@@ -106,6 +111,7 @@ bool log_thread::state::drain_rings() {
       const auto event = ring->front();
       if (!event) break;
       any = true;
+      if (observer != nullptr) observer->see(*event);
       try {
         writer.write(*event);
       } catch (...) {
@@ -118,12 +124,25 @@ bool log_thread::state::drain_rings() {
   return any;
 }
 
+void log_thread::state::tell_lost() {
+  for (std::size_t v = 0; v < metrics::verdict_count; ++v) {
+    for (const core::reason_row& row : core::reasons()) {
+      const auto verdict = static_cast<proxy::outcome>(v);
+      std::uint64_t now = 0;
+      for (const auto& ring : rings) now += ring->dropped(verdict, row.value);
+      auto& told = told_lost[v][static_cast<std::size_t>(row.value)];
+      if (now > told) observer->lost(verdict, row.value, now - std::exchange(told, now));
+    }
+  }
+}
+
 void log_thread::state::count_ring_drops() {
   std::uint64_t fresh = 0;
   for (std::size_t i = 0; i < rings.size(); ++i) {
     const std::uint64_t now = rings[i]->dropped();
     fresh += now - std::exchange(seen_drops[i], now);
   }
+  if (fresh > 0 && observer != nullptr) tell_lost();
   const std::uint64_t posts_now = posts_dropped.load(std::memory_order_relaxed);
   fresh += posts_now - std::exchange(seen_posts_dropped, posts_now);
   if (fresh > 0) counters.dropped[static_cast<std::size_t>(metrics::log_sink::ring)].add(fresh);
@@ -246,6 +265,10 @@ log_thread::log_thread(std::unique_ptr<state> state) noexcept : state_(std::move
 
 log_thread::~log_thread() {
   stop();
+}
+
+void log_thread::observe(event_observer* observer) noexcept {
+  state_->observer = observer;
 }
 
 void log_thread::push(unsigned worker, const proxy::event& event) noexcept {

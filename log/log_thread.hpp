@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "log/event_observer.hpp"
 #include "metrics/registry.hpp"
 #include "proxy/event.hpp"
 
@@ -43,6 +44,8 @@ class log_thread final : public proxy::event_sink {
   static std::expected<std::unique_ptr<log_thread>, std::string> open(const options& options,
                                                                       unsigned workers,
                                                                       metrics::log_counters& counters);
+  /// Who sees each event besides; outlives the thread. Before begin().
+  void observe(event_observer* observer) noexcept;
   /// Starts the thread. Once. The error is a sentence.
   std::expected<void, std::string> begin();
   /// Both.
