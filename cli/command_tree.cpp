@@ -293,7 +293,7 @@ void command_line::add_doctor() {
   s->add_option("--proxy", doctor.proxy, "The proxy to look for: http://HOST:PORT")->type_name("URL");
   s->add_option("--token-file", doctor.token_file, "A file with the token of the phase; else $EXEAT_TOKEN")
       ->type_name("FILE");
-  s->add_option("--timeout", doctor.timeout, "What each tool may take: 20s, which is the default")
+  s->add_option("--timeout", doctor.timeout, "What each tool may take: 30s, which is the default")
       ->type_name("TIME");
   s->add_option("--format", doctor.format, "text, or json: one object")
       ->type_name("FORMAT")

@@ -136,7 +136,7 @@ struct doctor_options {
   std::string config_file;
   std::string proxy;
   std::string token_file;
-  std::string timeout = "20s";  ///< of each tool, as core::parse_duration reads it
+  std::string timeout = "30s";  ///< of each tool, as core::parse_duration reads it
   std::string format = "text";  ///< text, json (one object)
 };
 int run_doctor(const doctor_options& options);

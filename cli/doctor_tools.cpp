@@ -129,7 +129,7 @@ std::vector<tool_trial> tool_trials(const std::string& scratch, unsigned seconds
            "ProxyAgent of undici"});
   out.push_back({.name = "java",
                  .program = "java",
-                 .commands = {{"PROGRAM", java, http, https}},
+                 .commands = {{"PROGRAM", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", java, http, https}},
                  .remedy = "the JVM reads system properties: JAVA_TOOL_OPTIONS, or its conf/net.properties"});
   out.push_back({.name = "go",
                  .program = "go",

@@ -271,7 +271,8 @@ def test_behind_connect(exeat, tools, tmp_path):
     proxy = exeat(policy_of(), {"listeners": [{"unix": str(path), "phase": "agent"}]})
     done = run_exeat("doctor", "--phase", "agent", "--config", proxy.config_file)
     assert done.returncode == 2 and f"exeat connect --unix {path} -- exeat doctor" in done.stderr
-    done = subprocess.run([BINARY, "connect", "--unix", path, "--", os.path.abspath(BINARY), "doctor", "--format", "json"],
+    done = subprocess.run([BINARY, "connect", "--unix", path, "--", os.path.abspath(BINARY), "doctor", "--format", "json",
+                           "--timeout", "120s"],
                           capture_output=True, text=True, timeout=120, check=False,
                           env=clean_environment(HOME=str(tmp_path), PATH=tools("curl", "java", "git"), NO_PROXY="*"))
     report = json.loads(done.stdout)
@@ -382,3 +383,16 @@ def test_usage(tmp_path):
     assert "--timeout" in error("--proxy", "http://127.0.0.1:1", "--timeout", "x")
     assert "--timeout" in error("--proxy", "http://127.0.0.1:1", "--timeout", "0s")
     assert "https_proxy" in error(https_proxy="socks5://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("host, at", [("localhost", "127.0.0.1"), ("[::1]", "[::1]")])
+def test_a_proxy_by_name_and_by_ipv6(exeat, tools, tmp_path, host, at):
+    port = free_port()
+    exeat(policy_of(), {"more_listeners": [{"address": f"{at}:{port}", "phase": "agent"}]})
+    url = f"http://{host}:{port}"
+    variables = env_of("--phase", "agent", "--proxy", f"'{url}'")
+    report = doctor("--phase", "agent", "--proxy", url, "--timeout", "120s", home=tmp_path,
+                    path=tools("curl", "git", "python3", "java", "npm", "node"), **variables)
+    found = {one["tool"]: one["result"] for one in report["tools"] if one["tool"] != "node fetch"}
+    assert set(found.values()) == {"through"} and len(found) == 5, report
+    assert checks(report, "proxy", "ok") and checks(report, "variables", "ok"), report

@@ -316,3 +316,19 @@ def test_a_token_proves_the_phase(exeat, run, origin, ca):
     done = run("sh", "-c", script, "sh", "curl", "-sS", "--cacert", ca.bundle,
                f"https://origin.corp.example:{server.port}/", EXEAT_TOKEN=TOKEN)
     assert done.stdout == "hello\n", done.stderr
+
+
+def test_a_listener_with_tls_or_a_certificate(ca, tmp_path):
+    """The URL says https, and standard error which tools can do that."""
+    for name in ("chain.pem", "key.pem", "ca.pem"):
+        (tmp_path / name).write_text("")
+    tls = {"certificate": "chain.pem", "key": "key.pem"}
+    (tmp_path / "exeat.yaml").write_text(json.dumps({"version": 1, "listeners": [
+        {"address": "127.0.0.1:3129", "phase": "agent", "tls": tls},
+        {"address": "127.0.0.1:3128", "phase": "setup", "tls": {**tls, "client_ca": "ca.pem"},
+         "identity": ["listener", {"mtls": [{"san_dns": "ci.example", "phase": "setup"}]}]}]}))
+    arguments = ["env", "--shell", "bash", "--config", tmp_path / "exeat.yaml", "--phase"]
+    done = run_exeat(*arguments, "agent")
+    assert "export https_proxy='https://127.0.0.1:3129';" in done.stdout and "speaks TLS" in done.stderr, done
+    done = run_exeat(*arguments, "setup")
+    assert "export https_proxy='https://127.0.0.1:3128';" in done.stdout and "certificate" in done.stderr, done
