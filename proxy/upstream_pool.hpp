@@ -65,19 +65,23 @@ class upstream_pool {
 
  private:
   struct idle_connection {
-    idle_connection(upstream_pool& pool, const upstream_key& k, upstream_connection c);
+    explicit idle_connection(upstream_pool& pool) noexcept;
     upstream_pool* owner;
     upstream_key key;
-    upstream_connection connection;
+    std::size_t hash = 0;  ///< of the key
+    std::optional<upstream_connection> connection;
     deadline expiry;
   };
   using bucket = std::list<idle_connection>;
 
   static void expired(void* which) noexcept;
+  /// Empties `which`, and keeps it for the next put().
+  void retire(bucket& from, bucket::iterator which) noexcept;
 
   timer_wheel& wheel_;
   options options_;
-  boost::unordered_flat_map<upstream_key, bucket> idle_;
+  boost::unordered_flat_map<std::size_t, bucket> idle_;  ///< by the key's hash
+  bucket spare_;  ///< without a connection: no allocation for each put()
   std::size_t size_ = 0;
   std::uint64_t generation_ = 0;
 };
