@@ -107,10 +107,9 @@ class Exeat(Proxy):
         return json.dumps({"version": 1, "phases": {"agent": {"allow": allow}},
                            "addresses": [{"cidr": "127.0.0.1/32", "hosts": [HOST, SECURE], "reason": "bench"}]})
 
-    def command(self):
-        (self.folder / "policy.yaml").write_text(self.policy())
+    def settings(self):
         many = 1_000_000
-        (self.folder / "exeat.yaml").write_text(json.dumps({
+        return {
             "version": 1, "policy": "policy.yaml", "workers": 2,
             "listeners": [{"address": f"127.0.0.1:{self.port}", "phase": "agent"}],
             "admin": {"address": f"127.0.0.1:{self.port + 1}"},
@@ -118,7 +117,11 @@ class Exeat(Proxy):
             "log": {"file": "exeat.log", "format": "json"},
             "limits": {"connections": 20000, "connections_per_client": many, "connections_per_phase": many,
                        "connections_per_job": many, "requests_per_client": 10 * many,
-                       "requests_per_phase": 10 * many, "requests_per_job": 10 * many}}))
+                       "requests_per_phase": 10 * many, "requests_per_job": 10 * many}}
+
+    def command(self):
+        (self.folder / "policy.yaml").write_text(self.policy())
+        (self.folder / "exeat.yaml").write_text(json.dumps(self.settings()))
         for file in ("policy.yaml", "exeat.yaml"):
             (self.folder / file).chmod(0o644)
         self.folder.chmod(0o755)
