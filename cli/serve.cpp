@@ -82,8 +82,35 @@ void serve::watch_budgets() {
   budget_timer_.async_wait([this](error_code cancelled) {
     if (cancelled) return;
     for (const auto& text : server_->watch_budgets()) log_->post(log::level::warning, "budget", text);
+    free_policies();
     watch_budgets();
   });
+}
+
+void serve::free_policies() {
+  // What this thread has allocated it frees itself: who is of the idle class may lose the processor with the
+  // lock of our memory in its hands.
+  std::erase_if(built_here_, [](const auto& policy) { return policy.use_count() == 1; });
+  const auto& retired = server_->retired();
+  if (retired->any()) background_.later([retired] { retired->free_all(); });
+}
+
+std::expected<config::shared_policy, config::errors> serve::load_policy_again() {
+  using result = std::expected<config::shared_policy, config::errors>;
+  // Some three times what it takes where a processor is free.
+  constexpr auto least_patience = 100ms;
+  constexpr auto patience_of_rule = 20us;
+  const auto rules = policy_->rule_count();
+  const auto patience =
+      least_patience + std::chrono::duration_cast<std::chrono::milliseconds>(rules * patience_of_rule);
+  auto built = std::make_shared<std::optional<result>>();
+  const bool done = background_.run(
+      [built, settings = options_.settings] { built->emplace(config::load_policy(settings)); }, patience);
+  if (done) return std::move(**built);
+  // All processors are busy, and a policy that denies more must not wait for that.
+  auto loaded = config::load_policy(options_.settings);
+  if (loaded) built_here_.push_back(*loaded);
+  return loaded;
 }
 
 void serve::put_in_force(config::shared_policy policy) {
@@ -111,7 +138,7 @@ admin::reload_result serve::reload(std::string_view why) {
   if (auto ok = load_people(); !ok)
     log_->post(log::level::error, "tokens-kept", ok.error() + "; those of before go on");
   admin::reload_result result;
-  auto loaded = config::load_policy(options_.settings);
+  auto loaded = load_policy_again();
   result.ok = loaded.has_value();
   admin::reload_state state{.ok = result.ok, .at = std::chrono::system_clock::now()};
   if (loaded) {

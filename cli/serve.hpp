@@ -13,6 +13,7 @@
 
 #include "admin/admin_server.hpp"
 #include "admin/api.hpp"
+#include "cli/background.hpp"
 #include "cli/commands.hpp"
 #include "cli/main_call.hpp"
 #include "cli/serve_jobs.hpp"
@@ -57,6 +58,10 @@ class serve {
   void wait_for_change();
   /// Once a second, until the end.
   void watch_budgets();
+  /// What nobody uses any more, in the background.
+  void free_policies();
+  /// In the background, if that is done soon enough.
+  std::expected<config::shared_policy, config::errors> load_policy_again();
   void drain();
   void wait_until_drained();
   void end();
@@ -101,6 +106,8 @@ class serve {
   admin::api_sources api_;
   std::unique_ptr<log::log_thread> log_;
   std::unique_ptr<identity::process_finder> finder_;
+  background background_;
+  std::vector<config::shared_policy> built_here_;  ///< by the main thread
   std::unique_ptr<proxy::server> server_;
   std::unique_ptr<served_jobs> jobs_;
   std::unique_ptr<admin::admin_server> admin_;

@@ -84,8 +84,8 @@ void served_jobs::adopt(const std::string& id) {
   policies_[id] = policy_;
   if (!settings_.job.hold_policy || settings_.job.state_dir.empty()) return;
   const auto kept = book_.kept_policy(id);
-  if (kept && *kept == policy_text_) return;
-  if (const auto done = book_.keep_policy(id, policy_text_); !done) {
+  if (kept && *kept == policy_text()) return;
+  if (const auto done = book_.keep_policy(id, policy_text()); !done) {
     log_.post(
         log::level::warning, "policy-not-kept",
         fmt::format("the policy of {} is not kept, so a restart under a wider one will not be held back: {}",
@@ -96,7 +96,7 @@ void served_jobs::adopt(const std::string& id) {
 config::shared_policy served_jobs::kept_policy(const shared_job& job, parsed_texts& known) {
   if (!settings_.job.hold_policy) return policy_;
   const auto text = book_.kept_policy(job->id());
-  if (!text || *text == policy_text_) return policy_;
+  if (!text || *text == policy_text()) return policy_;
   if (const auto found = known.find(*text); found != known.end()) return found->second;
   auto parsed = config::parse_policy(*text, "kept of " + name_of(job->id()));
   if (parsed) return known[*text] = *parsed;
@@ -107,6 +107,11 @@ config::shared_policy served_jobs::kept_policy(const shared_job& job, parsed_tex
       fmt::format("{} is sealed: the policy that it was left under does not load: {}{}", name_of(job->id()),
                   config::to_string(parsed.error()), sealed ? "" : "; " + sealed.error().text));
   return policy_;
+}
+
+const std::string& served_jobs::policy_text() {
+  if (policy_text_.empty()) policy_text_ = config::print_policy(policy_->source());
+  return policy_text_;
 }
 
 bool served_jobs::hold(const shared_job& job, const config::shared_policy& kept, changes& known) {
@@ -128,7 +133,7 @@ bool served_jobs::hold(const shared_job& job, const config::shared_policy& kept,
 std::expected<void, std::string> served_jobs::start(proxy::server& server, config::shared_policy policy) {
   server_ = &server;
   policy_ = std::move(policy);
-  policy_text_ = config::print_policy(policy_->source());
+  policy_text_.clear();
   say_trouble();
   parsed_texts parsed;
   changes known;
@@ -173,7 +178,7 @@ std::expected<void, std::string> served_jobs::introduce(proxy::server& server) {
 
 std::vector<admin::held_job> served_jobs::put_in_force(config::shared_policy policy, bool cut) {
   policy_ = std::move(policy);
-  policy_text_ = config::print_policy(policy_->source());
+  policy_text_.clear();
   changes known;
   for (const auto& job : live_jobs()) {
     const auto before = policies_.find(job->id());

@@ -79,6 +79,9 @@ class served_jobs {
 
   /// Gives the job the policy in force, and keeps it in the state directory.
   void adopt(const std::string& id);
+  /// The policy in force as config::print_policy prints it: seconds for a million rules, so only where a job
+  /// that is kept needs it.
+  const std::string& policy_text();
   using parsed_texts = std::map<std::string, config::shared_policy, std::less<>>;
   using changes = std::map<config::shared_policy, policy_change>;
   /// The policy that an earlier process left the job under; that in force where there is none.
@@ -104,7 +107,7 @@ class served_jobs {
   jobs::book book_;
   proxy::server* server_ = nullptr;
   config::shared_policy policy_;  ///< in force for whom it is not held
-  std::string policy_text_;       ///< as config::print_policy prints it
+  std::string policy_text_;       ///< of policy_text(); empty: not asked for yet
   /// What each live job is under; only those that are held differ from policy_.
   std::map<std::string, config::shared_policy, std::less<>> policies_;
   std::map<std::string, admin::held_state, std::less<>> held_;

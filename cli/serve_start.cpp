@@ -155,6 +155,7 @@ std::expected<void, std::string> serve::open() {
   const auto& settings = options_.settings;
   auto policy = config::load_policy(settings);
   if (!policy) return std::unexpected(config::to_string(policy.error()));
+  built_here_.push_back(*policy);
   auto log = log::log_thread::open(log_options(settings.log), metrics_.workers(), metrics_.log());
   if (!log) return std::unexpected(std::move(log.error()));
   log_ = std::move(*log);

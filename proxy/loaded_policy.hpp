@@ -99,6 +99,8 @@ class loaded_policy {
   bool has_meters_ = false;
   bool has_request_limits_ = false;
   bool has_time_limits_ = false;
+  friend class retired_policies;
+  mutable const loaded_policy* retired_before_ = nullptr;
 };
 
 }  // namespace exeat::proxy

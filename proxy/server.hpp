@@ -16,6 +16,7 @@
 #include "proxy/job_table.hpp"
 #include "proxy/limits.hpp"
 #include "proxy/listen_socket.hpp"
+#include "proxy/retired_policies.hpp"
 #include "proxy/worker.hpp"
 
 namespace exeat::proxy {
@@ -69,6 +70,9 @@ class server {
   [[nodiscard]] bool enforce_seals(const std::shared_ptr<const jobs::job>& job, jobs::step from,
                                    std::chrono::milliseconds grace);
 
+  /// Where policies end up that nobody uses any more: to be freed where nobody waits for it.
+  const std::shared_ptr<retired_policies>& retired() const noexcept { return retired_; }
+
   /// For once a second: ends what is under way in phases whose `time_limit` has passed, and gives a sentence
   /// for each budget of which four fifths are used by now; each is told once.
   std::vector<std::string> watch_budgets();
@@ -114,6 +118,7 @@ class server {
   connection_budget budget_;
   memory_budget memory_;
   request_rate requests_;
+  std::shared_ptr<retired_policies> retired_ = std::make_shared<retired_policies>();
   std::shared_ptr<const allowlist::policy> policy_;  ///< the newest
   std::unique_ptr<kept_job> implicit_;
   std::map<std::string, std::unique_ptr<kept_job>, std::less<>> opened_;

@@ -16,7 +16,8 @@ constexpr std::chrono::seconds worker_patience{5};
 }  // namespace
 
 std::shared_ptr<const loaded_policy> server::load(budget_book& book) {
-  return std::make_shared<const loaded_policy>(policy_, registry_.phases(), book);
+  auto loaded = std::make_unique<const loaded_policy>(policy_, registry_.phases(), book);
+  return {loaded.release(), [to = retired_](const loaded_policy* used_up) noexcept { to->put(used_up); }};
 }
 
 std::unique_ptr<server::kept_job> server::begin(std::shared_ptr<const jobs::job> job) {

@@ -151,6 +151,8 @@ void add_threads(filter& into) {
   for (const int call : {SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(kill), SCMP_SYS(tkill)})
     into.refuse_with(EPERM, call);
   into.allow(SCMP_SYS(tgkill), {equals(0, ::getpid())});  // abort()
+  // Downwards only: there is no way back from it without CAP_SYS_NICE.
+  into.allow(SCMP_SYS(sched_setscheduler), {equals(0, 0), equals(1, SCHED_IDLE)});
 }
 
 }  // namespace
