@@ -238,7 +238,9 @@ std::vector<setting_row> make_rows() {
           "The line of a refused local request names the process behind it (executable, command line, "
           "cgroup), "
           "which a small helper process looks for, with the rights that this one had at its start. "
-          "`unavailable` where it may not look."),
+          "`unavailable` where it may not look; `not looked up` where that has had its share of processor "
+          "time, "
+          "one hundredth of a core, so that whoever has thousands refused costs no more for it."),
       choice<EXEAT_AT(log.format), format_words>(
           "log.format", "`auto`: short text on standard output where that is a terminal, otherwise JSON."),
       size<EXEAT_AT(log.rotate_size), 64ULL << 10, 1ULL << 40, true>(

@@ -28,6 +28,11 @@ static_assert(std::is_trivially_copyable_v<process_answer>);
 
 constexpr int greeting_timeout_ms = 5'000;
 
+// Of the helper, until its answer says what it was; and of a worker, to find the socket, to ask and to be
+// told.
+constexpr std::chrono::microseconds expected_cost{500};
+constexpr std::chrono::microseconds asking_cost{50};
+
 std::string failed(std::string_view call) {
   return fmt::format("{}: {}", call, std::strerror(errno));
 }
@@ -37,7 +42,7 @@ std::string failed(std::string_view call) {
 std::expected<std::unique_ptr<process_finder>, std::string> process_finder::start(unsigned workers,
                                                                                   lookup_bounds bounds,
                                                                                   bool filter_calls) {
-  std::unique_ptr<process_finder> finder(new process_finder);
+  std::unique_ptr<process_finder> finder(new process_finder(bounds.burst));
   std::vector<int> far_ends;
   const auto close_far_ends = [&] {
     for (const int one : far_ends) ::close(one);
@@ -100,12 +105,13 @@ process_finder::~process_finder() {
 
 bool process_finder::ask(unsigned worker, const process_question& question) noexcept {
   auto& seat = seats_[worker];
-  if (seat.gone || seat.waiting >= max_waiting) return false;
+  if (seat.gone || seat.waiting >= max_waiting || !may_ask()) return false;
   if (::send(seat.socket, &question, sizeof question, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
     seat.gone = errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM;
     return false;
   }
   ++seat.waiting;
+  allowance_.take(lookup_allowance::clock::now(), expected_cost + asking_cost);
   return true;
 }
 
@@ -120,6 +126,7 @@ std::optional<process_answer> process_finder::receive(unsigned worker) noexcept 
     return std::nullopt;
   }
   if (seat.waiting > 0) --seat.waiting;
+  allowance_.settle(std::chrono::microseconds(answer.cpu_microseconds) - expected_cost);
   if (answer.outcome > lookup_outcome::unavailable) answer.outcome = lookup_outcome::unavailable;
   return answer;
 }

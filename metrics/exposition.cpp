@@ -19,6 +19,8 @@ using labels = std::vector<label>;
 
 constexpr std::array<std::string_view, verdict_count> verdict_labels{"allow", "deny", "would_deny", "error"};
 constexpr std::array<std::string_view, dns_lookup_count> lookup_labels{"hit", "miss", "negative", "shared"};
+constexpr std::array<std::string_view, process_lookup_count> process_labels{"found", "unavailable",
+                                                                            "skipped"};
 constexpr std::array<std::string_view, upstream_source_count> source_labels{"dialed", "pool"};
 
 /// All families in the order of the table; each is filled where its numbers are summed.
@@ -158,6 +160,13 @@ void add_workers(families& out, const registry& source) {
         metric::dns_lookups,
         sum(source, [&](const auto& w) { return w.dns_lookups(dns_lookup{static_cast<std::uint8_t>(i)}); }),
         {text("result", lookup_labels[i])});
+  }
+  for (std::size_t i = 0; i < process_lookup_count; ++i) {
+    out.add(
+        metric::process_lookups,
+        sum(source,
+            [&](const auto& w) { return w.process_lookups(process_lookup{static_cast<std::uint8_t>(i)}); }),
+        {text("result", process_labels[i])});
   }
   for (std::size_t i = 0; i < upstream_source_count; ++i) {
     out.add(metric::http_upstream,

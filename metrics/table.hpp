@@ -32,6 +32,7 @@ enum class metric_type : std::uint8_t { counter, gauge, histogram };
   X(budget_requests_limit, "exeat_budget_requests_limit",            gauge,     "phase, rule",       "The limit itself.") \
   X(budget_time,          "exeat_budget_time_seconds",               gauge,     "phase",             "Time since the phase let its first request through, where it has a `time_limit`; 0 before.") \
   X(budget_time_limit,    "exeat_budget_time_limit_seconds",         gauge,     "phase",             "Its `time_limit`.") \
+  X(process_lookups,      "exeat_process_lookups_total",             counter,   "result",            "Refused local requests by whether the process behind them was found (`log.process`): found, unavailable, or skipped (look-ups have had their hundredth of a core).") \
   X(limit_hits,           "exeat_limit_hits_total",                  counter,   "reason",            "Limits and deadlines that struck.") \
   X(policy_loaded,        "exeat_policy_loaded_timestamp_seconds",   gauge,     "",                  "When the policy in force was loaded.") \
   X(policy_info,          "exeat_policy_info",                       gauge,     "digest",            "Always 1; the label is the digest of the policy in force.") \

@@ -139,7 +139,7 @@ task<void> session::serve_connect() {
     // Let through; the line at the tunnel's end tells what would have cut it.
     record.would_deny = true;
     record.reason = seen.reason;
-    record.hint = hint_of(record, seen.reason);
+    record.with_more().hint = hint_of(record, seen.reason);
     worker_.counters().decision(record.slot, metrics::verdict::would_deny, seen.reason);
   } else if (seen.reason != core::reason::allowed) {
     auto end = record.to_event(event::kind::close);

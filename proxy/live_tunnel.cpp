@@ -11,9 +11,13 @@ live_tunnel::live_tunnel(worker& worker, request_record record, admission admiss
     : worker_(worker),
       record_(std::move(record)),
       admission_(std::move(admission)),
-      hello_(std::move(hello)),
       counted_up_(up),
       counted_down_(down) {
+  if (!hello.tls_version.empty() || !hello.sni.empty() || !hello.alpn.empty()) {
+    sni_is_host_ = !hello.sni.empty() && hello.sni == record_.host;
+    if (sni_is_host_) hello.sni = {};
+    hello_ = std::make_unique<const hello_facts>(std::move(hello));
+  }
   worker_.counters().tunnel_opened(record_.slot);
   if (record_.count) record_.count->opened.add();
 }
@@ -51,9 +55,11 @@ void live_tunnel::ended(const tunnel_end& end) noexcept {
   }
   e.bytes_up = end.bytes_up;
   e.bytes_down = end.bytes_down;
-  e.sni = hello_.sni;
-  e.alpn = hello_.alpn;
-  e.tls_version = hello_.tls_version;
+  if (hello_) {
+    e.sni = sni_is_host_ ? record_.host : hello_->sni;
+    e.alpn = hello_->alpn;
+    e.tls_version = hello_->tls_version;
+  }
   worker_.record(record_.slot, e);
 }
 

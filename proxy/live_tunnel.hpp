@@ -2,6 +2,7 @@
 // policy.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -48,8 +49,9 @@ class live_tunnel final : public tunnel_owner {
   worker& worker_;
   request_record record_;
   admission admission_;
-  hello_facts hello_;
-  std::uint64_t counted_up_, counted_down_;  ///< in the metrics
+  std::unique_ptr<const hello_facts> hello_;  ///< null: there was none
+  bool sni_is_host_ = false;                  ///< then it stands in `record_` alone
+  std::uint64_t counted_up_, counted_down_;   ///< in the metrics
 };
 
 }  // namespace exeat::proxy

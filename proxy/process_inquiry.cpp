@@ -37,23 +37,22 @@ void process_inquiry::take_answers() {
   }
 }
 
-task<std::unique_ptr<identity::process_answer>> process_inquiry::find(identity::local_peer peer,
-                                                                      std::uint64_t connected) {
-  std::unique_ptr<identity::process_answer> answer;
-  if (finder_ == nullptr || (peer.inode == 0 && peer.pid == 0)) co_return answer;
+task<process_inquiry::result> process_inquiry::find(identity::local_peer peer, std::uint64_t connected) {
+  result out;
+  if (finder_ == nullptr || (peer.inode == 0 && peer.pid == 0)) co_return out;
   using by = identity::process_question::by;
   const auto id = next_++;
   const bool is_tcp = peer.inode != 0;
-  if (!finder_->ask(worker_, {.id = id,
-                              .kind = is_tcp ? by::socket_inode : by::pid,
-                              .value = is_tcp ? peer.inode : static_cast<std::uint64_t>(peer.pid),
-                              .connected = is_tcp ? 0 : connected}))
-    co_return answer;
+  out.asked = finder_->ask(worker_, {.id = id,
+                                     .kind = is_tcp ? by::socket_inode : by::pid,
+                                     .value = is_tcp ? peer.inode : static_cast<std::uint64_t>(peer.pid),
+                                     .connected = is_tcp ? 0 : connected});
+  if (!out.asked) co_return out;
   steady_timer timer(context_.get_executor(), patience);
-  waiting_.emplace(id, waiting{&timer, &answer});
+  waiting_.emplace(id, waiting{&timer, &out.answer});
   co_await timer.async_wait(no_throw);
   waiting_.erase(id);
-  co_return answer;
+  co_return out;
 }
 
 }  // namespace exeat::proxy

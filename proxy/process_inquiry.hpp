@@ -24,9 +24,14 @@ class process_inquiry {
   process_inquiry& operator=(const process_inquiry&) = delete;
 
   bool is_on() const noexcept { return finder_ != nullptr; }
-  /// Null: not to be had in time, or too many others ask.
+  /// False where looking has cost enough for now: process_finder::may_ask().
+  bool may_ask() const noexcept { return finder_ != nullptr && finder_->may_ask(); }
+  struct result {
+    bool asked = false;  ///< false: too many others ask, or looking has cost enough
+    std::unique_ptr<identity::process_answer> answer;  ///< null: not to be had in time
+  };
   /// `connected`: process_question::connected.
-  task<std::unique_ptr<identity::process_answer>> find(identity::local_peer peer, std::uint64_t connected);
+  task<result> find(identity::local_peer peer, std::uint64_t connected);
 
  private:
   struct waiting {

@@ -74,6 +74,11 @@ bool is_control(char c) {
 // Appends `text` with broken UTF-8 and control characters replaced.
 void append_text(std::string& out, std::string_view text) {
   while (!text.empty()) {
+    std::size_t plain = 0;  // most text is: in one piece
+    while (plain < text.size() && text[plain] >= 0x20 && text[plain] < 0x7f) ++plain;
+    out.append(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) return;
     const auto length = utf8_length(text);
     if (length == 0) {
       out += "\xef\xbf\xbd";  // U+FFFD
@@ -99,6 +104,9 @@ void append_member(std::string& out, std::string_view key, std::string_view valu
     core::append_json_string(out, value);
   }
 }
+
+// Of a body, and of the fields before it: most are smaller.
+constexpr std::size_t usual_size = 512;
 
 std::string_view sentence(const refusal& refusal) {
   return refusal.message.empty() ? core::row_of(refusal.reason).doc : refusal.message;
@@ -151,7 +159,9 @@ std::string json_body(const refusal& refusal, std::span<const std::string> next)
 
 std::string text_body(const refusal& refusal, std::span<const std::string> next) {
   const auto& row = core::row_of(refusal.reason);
-  std::string out = "exeat ";
+  std::string out;
+  out.reserve(usual_size);
+  out += "exeat ";
   out += verb(row.kind);
   if (!refusal.destination.empty()) {
     out += row.kind == core::reason_kind::request || row.kind == core::reason_kind::limit ? " for " : " ";
@@ -162,7 +172,7 @@ std::string text_body(const refusal& refusal, std::span<const std::string> next)
     append_text(out, refusal.phase);
   }
   out += "\n\n";
-  fmt::format_to(std::back_inserter(out), "reason:   {}\n          ", row.code);
+  out.append("reason:   ").append(row.code).append("\n          ");
   append_text(out, sentence(refusal));
   out += "\ndecision: ";
   append_text(out, refusal.decision);
@@ -222,6 +232,7 @@ void append_refusal(std::string& out, const refusal& refusal) {
   const std::string body = refusal.wants_json                            ? json_body(refusal, next)
                            : refusal.reason == core::reason::origin_form ? origin_form_body(refusal)
                                                                          : text_body(refusal, next);
+  out.reserve(out.size() + usual_size + body.size());
   // A status below 400 would tell the client that it got what it asked for.
   const int status = row.status < 400 ? 500 : row.status;
   const auto to = std::back_inserter(out);

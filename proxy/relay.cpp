@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -60,8 +61,6 @@ int new_epoll() {
 tunnel::tunnel(class relay& relay, std::unique_ptr<tunnel_owner> owner, int client, int origin)
     : relay_(&relay),
       owner_(std::move(owner)),
-      idle_(relay.wheel_, &relay::idle_expired, this),
-      total_(relay.wheel_, &relay::total_expired, this),
       stall_(relay.wheel_, &relay::look_for_stall, this),
       last_moved_(std::chrono::steady_clock::now()) {
   ends_[index(side::client)] = {.of = this, .fd = client, .which = side::client, .watch = {}};
@@ -128,8 +127,18 @@ bool relay::add(std::unique_ptr<tunnel_owner> owner, int client, int origin, con
       return false;
     }
   }
-  t->idle_.arm(options_.idle);
-  t->total_.arm(options_.total);
+  const auto limit = [&](std::unique_ptr<deadline>& by, std::chrono::milliseconds after,
+                         deadline::callback then) {
+    if (after <= std::chrono::milliseconds::zero()) return true;
+    by.reset(new (std::nothrow) deadline(wheel_, then, t));
+    if (by) by->arm(after);
+    return by != nullptr;
+  };
+  if (!limit(t->idle_, options_.idle, &relay::idle_expired) ||
+      !limit(t->total_, options_.total, &relay::total_expired)) {
+    finish(*t, core::reason::out_of_buffers, "no memory for its deadlines", true);
+    return false;
+  }
   t->stall_.arm(stall_watch::interval(options_.stall));
   if (!t->stall_.armed()) keep_origin_alive(*t);
   // Adding to an epoll set reports the present state as an edge; octets held already need no edge.
@@ -240,7 +249,7 @@ void relay::serve(tunnel& t) noexcept {
   const auto moved_down = t.ways_[index(side::origin)].bytes - down;
   if (moved_up + moved_down != 0) {
     t.owner_->moved(moved_up, moved_down);
-    if (t.idle_.armed()) t.last_moved_ = std::chrono::steady_clock::now();
+    if (t.idle_) t.last_moved_ = std::chrono::steady_clock::now();
   }
   if (exhausted) {
     finish(t, reason_of_limit(way_from(*exhausted)), {}, true);
@@ -488,7 +497,7 @@ void relay::idle_expired(void* which) noexcept {
   if (since >= idle) {
     t.relay_->cut(t, core::reason::idle_timeout, "no octet passed within timeouts.tunnel_idle");
   } else {
-    t.idle_.arm(idle - since);
+    t.idle_->arm(idle - since);
   }
 }
 

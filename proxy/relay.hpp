@@ -95,9 +95,8 @@ class tunnel
   std::unique_ptr<tunnel_owner> owner_;
   const meter* meter_ = nullptr;
   std::array<endpoint, 2> ends_;
-  std::array<direction, 2> ways_;  ///< indexed by the side that is read
-  deadline idle_;
-  deadline total_;
+  std::array<direction, 2> ways_;           ///< indexed by the side that is read
+  std::unique_ptr<deadline> idle_, total_;  ///< where there is such a limit: most have none
   deadline stall_;
   std::chrono::steady_clock::time_point last_moved_;
   bool origin_kept_ = false;

@@ -22,7 +22,7 @@ rejudged judge_again(const request_record& record, const loaded_policy& policy) 
       .to = &to,
       .now = now,
       .method = record.method,
-      .path = record.path};
+      .path = record.more ? std::string_view(record.more->path) : std::string_view()};
   const auto decision = allowlist::decide(*policy.policy, request);
   // A name that has become a canary since was none when it was asked for: nobody is to be alarmed.
   if (decision.verdict == allowlist::verdict::deny)

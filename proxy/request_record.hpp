@@ -33,6 +33,12 @@ struct client_peer {
   bool proxy_header = false;    ///< `address` and `port` are those of a PROXY header
   std::shared_ptr<const identity::certificate_names> certificate;
 
+  /// Sent from this machine, by an address that says so.
+  bool is_loopback() const noexcept {
+    constexpr auto v6 = core::ip_address::v6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+    if (!address || proxy_header) return false;
+    return address->is_v4() ? address->bytes()[0] == 127 : *address == v6;
+  }
   /// Who shares limits: by uid where that is known, else by address. All of 127.0.0.0/8 is one client, for a
   /// local process may come from each of its addresses.
   client_key key() const noexcept {
@@ -42,39 +48,50 @@ struct client_peer {
   }
 };
 
+/// One of each live tunnel, which may stand idle for hours: a thousand octets are all that one may cost, so
+/// what few requests have stands apart, and what is small stands together.
 struct request_record {
   core::decision_id id;
+  allowlist::phase_id phase{};  ///< where `placed`
+  metrics::phase_slot slot = metrics::no_phase;
+  bool placed = false;      ///< it is known which phase is asking
+  bool governed = false;    ///< `rule` is the one that lets it through, and its terms apply
+  bool would_deny = false;  ///< refused by the policy, let through by the phase's `audit`
+  bool delegated = false;   ///< `via` looks its name up
+  core::reason reason = core::reason::allowed;
+  std::uint16_t port = 0;
+  std::optional<core::ip_address> address;
   std::chrono::system_clock::time_point time;
   std::chrono::steady_clock::time_point start;
   /// The snapshot that decided; keeps `rule` alive.
   std::shared_ptr<const loaded_policy> policy;
-  allowlist::phase_id phase{};  ///< where `placed`
-  metrics::phase_slot slot = metrics::no_phase;
-  bool placed = false;  ///< it is known which phase is asking
   /// The job that it belongs to, and its phase's place in it; null: no job is declared.
   std::shared_ptr<const jobs::job> job;
   jobs::step step = 0;
   std::shared_ptr<phase_count> count;  ///< of its phase, job and worker; null where not `placed`
   const allowlist::rule* rule = nullptr;
-  bool governed = false;  ///< `rule` is the one that lets it through, and its terms apply
   /// What it may still move, of `policy` or of `limited_by`; null: no limit.
   const meter* limits = nullptr;
   std::shared_ptr<const loaded_policy> limited_by;  ///< a policy loaded since; null: `policy`
-  bool would_deny = false;  ///< refused by the policy, let through by the phase's `audit`
-  core::reason reason = core::reason::allowed;
-  std::string hint;  ///< of a would-be denied one: what would let it pass
   client_peer client;
   std::string method;
-  /// Of plain HTTP, without the query; kept only where it may have to be judged again.
-  std::string path;
-  std::optional<memory_charge> path_memory;  ///< of it: a tunnel may keep it for hours
-  std::string_view scheme;                   ///< static text
+  struct seldom {
+    std::string hint;  ///< of a would-be denied one: what would let it pass
+    /// Of plain HTTP, without the query; kept only where it may have to be judged again.
+    std::string path;
+    std::optional<memory_charge> path_memory;  ///< of it: a tunnel may keep it for hours
+  };
+  std::unique_ptr<seldom> more;  ///< null: none of it
+  std::string_view scheme;       ///< static text
   std::string host;
-  std::uint16_t port = 0;
-  std::optional<core::ip_address> address;
   const next_hop* via = nullptr;  ///< the upstream proxy that it goes through
-  bool delegated = false;         ///< `via` looks its name up
   path_timing timing;
+
+  /// `more`, from now on.
+  seldom& with_more() {
+    if (!more) more = std::make_unique<seldom>();
+    return *more;
+  }
 
   void goes(const upstream_connection& by) noexcept {
     address = by.address;
@@ -115,7 +132,7 @@ struct request_record {
       e.rule = rule->id;
       e.rule_where = rule->at;
     }
-    e.hint = hint;
+    if (more) e.hint = more->hint;
     e.dns = timing.dns;
     e.connect = timing.connect;
     e.total = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);

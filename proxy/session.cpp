@@ -189,15 +189,16 @@ bool session::decide(request_record& record, std::string& error) {
   if (record.scheme != "https" && (record.scheme == "ws" || (record.governed && record.rule->terms) ||
                                    worker_.settings().on_tighten == config::tighten_action::cut)) {
     const auto path = path_of(head_);
-    if (!record.path_memory.emplace(worker_.memory()).grow(path.size())) {
+    auto& more = record.with_more();
+    if (!more.path_memory.emplace(worker_.memory()).grow(path.size())) {
       record.would_deny = false;
       error = "no memory for the path";
       record.reason = core::reason::out_of_buffers;
       return false;
     }
-    record.path = path;
+    more.path = path;
   }
-  if (record.would_deny) record.hint = hint_of(record, record.reason);
+  if (record.would_deny) record.with_more().hint = hint_of(record, record.reason);
   if (!wire::via_names(head_.fields, worker_.settings().via)) return true;
   record.reason = core::reason::proxy_loop;
   record.would_deny = false;
@@ -251,7 +252,7 @@ bool session::within_terms(request_record& record, const core::destination& to, 
   }
   record.reason = reason;
   record.would_deny = audit;
-  if (audit) record.hint = hint_of(record, reason);
+  if (audit) record.with_more().hint = hint_of(record, reason);
   return record.would_deny;
 }
 
@@ -296,7 +297,7 @@ task<void> session::refuse(request_record& record, refusal_detail detail) {
     event.pid = behind->pid;
     event.command = behind->command;
     event.cgroup = behind->cgroup;
-    event.client_uid = behind->uid;
+    if (behind->uid) event.client_uid = behind->uid;
   }
   worker_.record(record.slot, event);
   if (detail.reason == core::reason::canary) lock_down(record);

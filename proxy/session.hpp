@@ -69,7 +69,7 @@ class session final : public live_session {
   struct process_words {
     std::string exe, command, cgroup;
     std::int32_t pid = 0;
-    std::uint32_t uid = 0;
+    std::optional<std::uint32_t> uid;  ///< where it is known only now
   };
   /// Nothing for who is not local, for what is no refusal by policy, or where nobody asked for it.
   task<std::optional<process_words>> process_behind(core::reason reason);

@@ -118,18 +118,34 @@ bool session::take_seat(request_record& record, const served_job& served, std::s
 }
 
 task<std::optional<session::process_words>> session::process_behind(core::reason reason) {
+  using metrics::process_lookup;
+  constexpr std::string_view not_looked_up = "not looked up";
   std::optional<process_words> out;
   if (!worker_.inquiry().is_on() || core::row_of(reason).kind != core::reason_kind::policy) co_return out;
   auto local = peer_.local;
+  if (!worker_.inquiry().may_ask()) {
+    // Not even for the socket: whoever has himself refused as fast as he can is to cost no more than the
+    // refusals.
+    if (!local && !peer_.is_loopback()) co_return out;
+    out.emplace().exe = not_looked_up;
+    worker_.counters().process(process_lookup::skipped);
+    co_return out;
+  }
   if (!local && peer_.address && !peer_.certificate && !peer_.proxy_header) {
     // The listener does not ask for it; the client waits for our answer, so its socket is still there.
     if (const auto found = worker_.peers().find(client_.native_handle())) local = *found;
   }
   if (!local) co_return out;
-  const auto answer = co_await worker_.inquiry().find(*local, peer_.connected);
+  const auto [asked, answer] = co_await worker_.inquiry().find(*local, peer_.connected);
   out.emplace();
   out->uid = local->uid;
-  if (answer && answer->outcome == identity::lookup_outcome::found) {
+  worker_.counters().process(!asked ? process_lookup::skipped
+                             : answer && answer->outcome == identity::lookup_outcome::found
+                                 ? process_lookup::found
+                                 : process_lookup::unavailable);
+  if (!asked) {
+    out->exe = not_looked_up;
+  } else if (answer && answer->outcome == identity::lookup_outcome::found) {
     out->pid = answer->pid;
     out->exe = answer->exe.view().empty() ? "unavailable" : std::string(answer->exe.view());
     out->command = answer->cmdline.view();

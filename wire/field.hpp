@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "wire/fault.hpp"
 #include "wire/head_scan.hpp"
@@ -47,23 +49,40 @@ struct field {
 /// Up to max_head_fields fields, in place, in the order in which they came.
 class field_list {
  public:
+  // Five kilobytes, of which a head uses a few hundred octets: what is not used is not written either.
+  field_list() noexcept {}  // NOLINT(modernize-use-equals-default): that would initialize the items
+  field_list(const field_list& other) noexcept { *this = other; }
+  field_list& operator=(const field_list& other) noexcept {
+    if (this == &other) return *this;
+    clear();
+    for (const auto& one : other) push(one);
+    return *this;
+  }
+  ~field_list() = default;
+
   void clear() noexcept { size_ = 0; }
   bool push(const field& f) noexcept {
-    if (size_ == items_.size()) return false;
-    items_[size_++] = f;
+    if (size_ == max_head_fields) return false;
+    std::construct_at(&store_.items[size_++], f);
     return true;
   }
   std::size_t size() const noexcept { return size_; }
-  const field* begin() const noexcept { return items_.data(); }
-  const field* end() const noexcept { return items_.data() + size_; }
-  field* begin() noexcept { return items_.data(); }
-  field* end() noexcept { return items_.data() + size_; }
+  const field* begin() const noexcept { return store_.items; }
+  const field* end() const noexcept { return store_.items + size_; }
+  field* begin() noexcept { return store_.items; }
+  field* end() noexcept { return store_.items + size_; }
   /// The first field of this name (any case), or null.
   const field* find(std::string_view name) const noexcept;
 
  private:
+  static_assert(std::is_trivially_copyable_v<field> && std::is_trivially_destructible_v<field>);
+  union store {
+    store() noexcept {}  // NOLINT(modernize-use-equals-default)
+    field items[max_head_fields];
+  };
+
   std::size_t size_ = 0;
-  std::array<field, max_head_fields> items_;
+  store store_;
 };
 
 /// One line without its CRLF: token ":" OWS value OWS. Fault: bad_field.

@@ -421,12 +421,49 @@ def test_lockdown_wants_an_identity(tmp_path, state):
 def test_the_process_behind_a_refusal_is_named(job, origin, run):
     server = origin(echo)
     proxy = job(policy(server.port))
-    done = run_as(AGENT, "curl", "-sS", "--max-time", "20", "-x", proxy.url("agent"), "https://refused.example/")
-    assert done.returncode != 0
-    record = proxy.logged(reason="no-rule", host="refused.example")
+
+    def named():  # on a busy machine the look-up may take longer than a refusal waits for it
+        done = run_as(AGENT, "curl", "-sS", "--max-time", "20", "-x", proxy.url("agent"), "https://refused.example/")
+        assert done.returncode != 0
+        proxy.logged(reason="no-rule", host="refused.example")
+        return [r for r in proxy.log(reason="no-rule", host="refused.example") if r.get("pid")]
+    record = (eventually(named, 60) or proxy.log(host="refused.example"))[0]
     assert record["uid"] == AGENT
     assert record["process"].endswith("/curl") and record["pid"] > 0
     assert "https://refused.example/" in record["command"]
+
+
+def test_who_has_hundreds_refused_has_not_all_of_them_looked_up(exeat):
+    """Else a job that floods would make us spend its runner's processor on /proc. Counted, said in the log, and over
+    when the flood is."""
+    proxy = exeat(policy(443), {"log": {"process": True}})
+    looked_up = lambda result: proxy.metric("exeat_process_lookups_total", result=result)
+    refused = 0
+    until = time.monotonic() + 60
+    while looked_up("skipped") == 0:
+        assert time.monotonic() < until
+        clients = [proxy.client() for _ in range(100)]
+        for client in clients:
+            client.send("CONNECT flood.example:443 HTTP/1.1\r\nHost: flood.example:443\r\n\r\n")
+        for client in clients:
+            assert client.answer().status == 403
+            client.close()
+        refused += len(clients)
+    counted = {result: looked_up(result) for result in ("found", "unavailable", "skipped")}
+    assert sum(counted.values()) == refused == proxy.metric("exeat_decisions_total", reason="no-rule")
+    assert counted["skipped"] < refused, counted
+    assert eventually(lambda: len(proxy.log(host="flood.example", event="decision")) == refused)
+    lines = proxy.log(host="flood.example", event="decision")
+    assert len([line for line in lines if line["process"] == "not looked up"]) == counted["skipped"]
+    named = [line for line in lines if "pid" in line]
+    assert len(named) == counted["found"] and all(line["pid"] == os.getpid() for line in named)
+
+    def is_named_again():
+        done = run_as(AGENT, "curl", "-sS", "--max-time", "20", "-x", proxy.url("agent"), "https://refused.example/")
+        assert done.returncode != 0
+        return proxy.logged(host="refused.example") and any(
+            line["process"].endswith("/curl") for line in proxy.log(host="refused.example"))
+    assert eventually(is_named_again, 60)
 
 
 def test_it_can_be_switched_off(exeat, run):
