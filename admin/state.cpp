@@ -11,7 +11,8 @@ namespace {
 std::string_view status_of(const health& health) {
   if (health.draining) return "draining";
   const auto& reload = health.policy.last_reload;
-  return (reload && !reload->ok) || !health.job.trouble.empty() ? "degraded" : "ok";
+  const bool unwritten = health.review && !health.review->trouble.empty();
+  return (reload && !reload->ok) || !health.job.trouble.empty() || unwritten ? "degraded" : "ok";
 }
 
 void write(json_writer& out, const policy_state& policy) {
@@ -30,6 +31,14 @@ void write(json_writer& out, const policy_state& policy) {
   out.close('}');
 }
 
+void write(json_writer& out, const metrics::review_sample& review) {
+  out.open('{');
+  out.key("waiting").number(review.waiting);
+  out.key("detail_lost").number(review.detail_lost);
+  if (!review.trouble.empty()) out.key("trouble").text(review.trouble);
+  out.close('}');
+}
+
 }  // namespace
 
 std::string to_json(const health& health) {
@@ -45,6 +54,7 @@ std::string to_json(const health& health) {
   }
   write(out.key("policy"), health.policy);
   write(out.key("job"), health.job);
+  if (health.review) write(out.key("review"), *health.review);
   out.key("listeners").open('[');
   for (const listener_state& listener : health.listeners) {
     out.open('{');

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "admin/job_state.hpp"
+#include "metrics/registry.hpp"
 
 namespace exeat::admin {
 
@@ -40,7 +41,7 @@ struct upstream_state {
 };
 
 /// GET /-/healthy. `status` is derived: "draining", else "degraded" after a reload that failed or where the
-/// state of the jobs is in trouble, else "ok".
+/// state of the jobs, or the review store, is in trouble, else "ok".
 struct health {
   std::string identity;       ///< the weakest of the listeners'
   std::string identity_note;  ///< a sentence on what that means; may be empty
@@ -48,6 +49,7 @@ struct health {
   std::vector<std::string> sandbox_lacks;  ///< sentences: what the kernel refused
   policy_state policy;
   job_health job;
+  std::optional<metrics::review_sample> review;  ///< none: no store
   std::vector<listener_state> listeners;
   std::vector<upstream_state> upstreams;
   unsigned workers = 0;

@@ -301,14 +301,46 @@ void command_line::add_doctor() {
 }
 
 void command_line::add_report() {
-  auto* s = app.add_subcommand("report", "Print what was refused, grouped, from blocked.log.");
-  s->add_option("FILE", report.files, "Log files; without any blocked.log; - for standard input")
+  auto* s = app.add_subcommand(
+      "report",
+      "Print what was refused, what audit mode would have refused, what was let through for the first time, "
+      "how "
+      "far budgets are used and which rules never were; from the review store, also of a process that runs, "
+      "or, of refusals alone, from logs; exit status 0, or 1 where --fail-on says so, 2 error.");
+  s->add_option("FILE", report.files,
+                "Log files instead of a review store; without one any blocked.log; - for standard input")
       ->type_name("");
-  s->add_option("--format", report.format, "table, markdown or json")
-      ->type_name("FORMAT")
-      ->check(CLI::IsMember({"table", "markdown", "json"}));
-  s->add_option("--since", report.since, "Nothing older: 24h, 2027-03-31 or 2027-03-31T12:00:00Z")
+  s->add_option("--database", report.database,
+                "The review store; by default that of --config, or of $STATE_DIRECTORY or $XDG_STATE_HOME")
+      ->type_name("FILE");
+  s->add_option("--config", report.policy.config_file,
+                "Take the review store, or the log, and the policy that this exeat.yaml names")
+      ->type_name("FILE");
+  s->add_option("--policy", report.policy.policy, "Tell which rules of this policy were never needed")
+      ->type_name("FILE");
+  s->add_flag("--insecure-policy-file", report.policy.insecure_policy_file, insecure);
+  s->add_option("--phase", report.phase, "Of this phase alone")->type_name("PHASE");
+  s->add_option("--job", report.job,
+                "Of this job alone; what it was the first to reach counts as new, whenever that was")
+      ->type_name("ID");
+  s->add_option(
+       "--since", report.since,
+       "Nothing last seen before: 24h, 2027-03-31 or 2027-03-31T12:00:00Z; and new is what was first "
+       "seen "
+       "since, without it what was first seen since `exeat serve` was started")
       ->type_name("TIME");
+  s->add_option("--format", report.format,
+                "text, markdown: for a job summary, json, sarif: SARIF 2.1.0, or junit")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "markdown", "json", "sarif", "junit"}));
+  s->add_option("--fail-on", report.fail_on,
+                "End with status 1 where something was refused (blocked), or let through for the first time "
+                "(new); none, the default; may be repeated")
+      ->type_name("WHAT")
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"blocked", "new", "none"}));
+  s->add_flag("--annotations", report.annotations,
+              "Besides, on standard error, as annotations of GitHub Actions");
   s->add_flag("!--no-rotated", report.rotated, "Leave out the rotated files FILE.1, FILE.2, ...");
 }
 

@@ -143,10 +143,15 @@ int run_doctor(const doctor_options& options);
 
 /// `exeat report`.
 struct report_options {
-  std::vector<std::string> files;  ///< empty: blocked.log of the working directory
+  std::vector<std::string> files;  ///< logs; empty: the review store, or blocked.log of the working directory
   bool rotated = true;             ///< FILE.1, FILE.2, ... as well
-  std::string since;               ///< as log::parse_since reads it; empty: everything
-  std::string format = "table";    ///< table, markdown, json
+  std::string database;  ///< of a review store; empty: that of `policy.config_file` or the environment
+  policy_choice policy;  ///< for rules that were never needed; both empty: they are not looked for
+  std::optional<std::string> phase, job;
+  std::string since;                 ///< as log::parse_since reads it; empty: everything
+  std::string format = "text";       ///< text, markdown, json, sarif, junit
+  std::vector<std::string> fail_on;  ///< blocked, new, none
+  bool annotations = false;          ///< on standard error
 };
 int run_report(const report_options& options);
 

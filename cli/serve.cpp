@@ -36,6 +36,9 @@ serve::serve(serve_options options)
 serve::~serve() {
   // A start that failed half-way: the admin thread may wait for a main loop that will never run.
   call_.end();
+  // The store is told by the one, and tells it of its troubles.
+  if (log_) log_->stop();
+  if (review_) review_->stop();
 }
 
 int serve::run() {
@@ -186,6 +189,7 @@ admin::health serve::health() const {
   out.draining = server_->draining();
   out.version = EXEAT_VERSION;
   out.job = jobs_->health();
+  out.review = metrics_.review();
   const std::scoped_lock lock(mutex_);
   out.policy = {.file = options_.settings.policy,
                 .digest = policy_->source().digest,
@@ -243,6 +247,9 @@ void serve::end() {
   call_.end();  // the admin thread may wait for this one, which now waits for it
   if (admin_) admin_->stop();
   log_->stop();
+  if (review_) {
+    if (const auto lost = review_->stop(); !lost.empty()) std::cerr << lost << '\n';
+  }
   std::cerr << (cut == 0 ? "stopped\n" : fmt::format("stopped; cut {} connections\n", cut)) << std::flush;
   main_.stop();
 }

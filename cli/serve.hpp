@@ -24,6 +24,7 @@
 #include "metrics/registry.hpp"
 #include "proxy/asio.hpp"
 #include "proxy/server.hpp"
+#include "review/store.hpp"
 #include "sandbox/confine.hpp"
 
 namespace exeat::cli {
@@ -45,6 +46,7 @@ class serve {
   void start_finder();
   std::expected<void, std::string> change_user();
   std::expected<void, std::string> open();
+  std::expected<void, std::string> open_review();
   std::expected<void, std::string> open_admin();
   std::expected<void, std::string> start_watch();
   void announce();
@@ -104,6 +106,7 @@ class serve {
   dashboard_watch seen_;
   admin::history history_;
   admin::api_sources api_;
+  std::unique_ptr<review::store> review_;  ///< null: no store
   std::unique_ptr<log::log_thread> log_;
   std::unique_ptr<identity::process_finder> finder_;
   background background_;

@@ -110,6 +110,9 @@ std::expected<void, std::string> serve::start() {
   for (const auto& text : confinement_.lacking) warn("sandbox", text);
 
   // Threads from here on.
+  if (review_) {
+    if (auto ok = review_->begin(); !ok) return ok;
+  }
   if (auto ok = log_->begin(); !ok) return ok;
   if (admin_) {
     if (auto ok = admin_->begin(); !ok) return ok;
@@ -159,6 +162,7 @@ std::expected<void, std::string> serve::open() {
   auto log = log::log_thread::open(log_options(settings.log), metrics_.workers(), metrics_.log());
   if (!log) return std::unexpected(std::move(log.error()));
   log_ = std::move(*log);
+  if (auto ok = open_review(); !ok) return ok;
   auto jobs = served_jobs::open(settings, *log_, metrics_, main_);
   if (!jobs) return std::unexpected(std::move(jobs.error()));
   jobs_ = std::move(*jobs);
@@ -175,6 +179,25 @@ std::expected<void, std::string> serve::open() {
   put_in_force(std::move(*policy));
   if (auto ok = open_admin(); !ok) return ok;
   return start_watch();
+}
+
+std::expected<void, std::string> serve::open_review() {
+  const auto& settings = options_.settings.review;
+  if (settings.database.empty()) return {};
+  auto opened = review::store::open({.database = settings.database,
+                                     .bounds = {.max_age = settings.max_age, .max_size = settings.max_size},
+                                     .memory = {},
+                                     .budgets = [this] { return metrics_.budgets(); },
+                                     .on_trouble =
+                                         [this](bool ok, const std::string& text) {
+                                           log_->post(ok ? log::level::info : log::level::error,
+                                                      ok ? "review-written" : "review-unwritten", text);
+                                         }});
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  review_ = std::move(*opened);
+  log_->observe(review_.get());
+  metrics_.set_review([this] { return review_->sample(); });
+  return {};
 }
 
 std::expected<void, std::string> serve::open_admin() {

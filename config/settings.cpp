@@ -18,7 +18,7 @@ namespace {
 std::string absolute_in_environment(const char* variable) {
   const char* value = std::getenv(variable);
   if (value == nullptr) return {};
-  // systemd joins several runtime directories by colons.
+  // systemd joins several directories by colons.
   std::string first(std::string_view(value).substr(0, std::string_view(value).find(':')));
   return first.starts_with('/') ? first : std::string();
 }
@@ -104,6 +104,14 @@ std::optional<unix_endpoint> settings::default_control() {
     return unix_endpoint{.path = directory + "/exeat/exeat.sock"};
   }
   return std::nullopt;
+}
+
+std::string settings::default_review_database() {
+  if (const auto directory = absolute_in_environment("STATE_DIRECTORY"); !directory.empty())
+    return directory + "/review.sqlite";
+  if (const auto directory = absolute_in_environment("XDG_STATE_HOME"); !directory.empty())
+    return directory + "/exeat/review.sqlite";
+  return {};
 }
 
 std::vector<error> validate(const settings& s) {

@@ -113,6 +113,13 @@ struct log_settings {
   std::uint32_t rotate_keep = 5;            ///< rotated files kept beside each
 };
 
+/// `review:` of exeat.yaml: the store of what was decided.
+struct review_settings {
+  std::string database;                              ///< the file; empty: no store
+  std::chrono::milliseconds max_age{2'592'000'000};  ///< 30 days; since last seen; 0: for ever
+  std::uint64_t max_size = 64ULL << 20;              ///< octets
+};
+
 enum class resolver_kind : std::uint8_t { c_ares, system };
 
 struct dns_settings {
@@ -229,6 +236,7 @@ struct settings {
   /// Holds the bearer token that makes an operator of whoever sends it; empty: none.
   std::string operator_token_file;
   log_settings log;
+  review_settings review{.database = default_review_database()};
   dns_settings dns;
   upstream_settings upstream;
   std::uint32_t workers = 0;  ///< 0: one per core that this process may use; at most 256
@@ -248,6 +256,8 @@ struct settings {
   static std::vector<listener> default_listeners();
   /// exeat.sock under the first directory of $RUNTIME_DIRECTORY, or under $XDG_RUNTIME_DIR/exeat; or none.
   static std::optional<unix_endpoint> default_control();
+  /// review.sqlite under the first directory of $STATE_DIRECTORY, or under $XDG_STATE_HOME/exeat; or none.
+  static std::string default_review_database();
 };
 
 /// What only shows between values: one address twice, a TCP listener beyond loopback whose `identity` names

@@ -160,6 +160,12 @@ void read_via(settings_draft& into, const node& value, error_list& errors) {
   into.settings.via = *text;
 }
 
+void read_review_database(settings_draft& into, const node& value, error_list& errors) {
+  const auto text = read_text(value, "a path, or none", 4095, errors);
+  if (!text) return;
+  into.settings.review.database = *text == "none" ? std::string() : resolve_path(*text, into.directory);
+}
+
 void read_user(settings_draft& into, const node& value, error_list& errors) {
   if (const auto text = read_text(value, "the name of a user", 256, errors)) into.settings.user = *text;
 }
@@ -247,6 +253,21 @@ std::vector<setting_row> make_rows() {
           "log.rotate_size", "A log file that has grown beyond this is rotated; 0: never."),
       count<EXEAT_AT(log.rotate_keep), 0, 1000>("log.rotate_keep",
                                                 "Rotated files that are kept beside each log file."),
+      {"review.database", R"({"anyOf":[{"const":"none"},)" + std::string(schema::path.json) + "]}",
+       "path, or none",
+       "The review store: an SQLite database of what was decided, grouped by job, phase, destination, reason "
+       "and rule, which `exeat report` reads. Made where it is not there; its directory must be this "
+       "process's to write, for SQLite keeps files beside it.",
+       read_review_database,
+       [](const settings&) -> std::string {
+         return "review.sqlite under $STATE_DIRECTORY or $XDG_STATE_HOME/exeat, or none";
+       }},
+      duration<EXEAT_AT(review.max_age), 60'000, 31'536'000'000, true>(
+          "review.max_age", "Groups that were not seen for so long are forgotten; 0: never."),
+      size<EXEAT_AT(review.max_size), 1ULL << 20, 1ULL << 40>(
+          "review.max_size",
+          "What the database may grow to; beyond it, the groups not seen for longest lose their destination "
+          "and are counted together as `(other)`."),
       choice<EXEAT_AT(dns.resolver), resolver_words>(
           "dns.resolver",
           "`c-ares` asks the name servers itself; `system` calls getaddrinfo, for odd nsswitch set-ups."),

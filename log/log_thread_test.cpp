@@ -244,3 +244,37 @@ TEST_CASE("no target at all is fine") {
   (*thread)->push(0, refusal());
   CHECK((*thread)->flush());
 }
+
+TEST_CASE("an observer sees every event, and is told by verdict and reason what a full ring has dropped") {
+  struct counting final : event_observer {
+    void see(const proxy::event& event) noexcept override {
+      ++seen;
+      last_host = event.host == "evil.example";
+    }
+    void lost(proxy::outcome verdict, core::reason reason, std::uint64_t count) noexcept override {
+      (verdict == proxy::outcome::deny && reason == core::reason::no_rule ? dropped : wrong) += count;
+    }
+    std::uint64_t seen = 0, dropped = 0, wrong = 0;
+    bool last_host = false;
+  } observer;
+  metrics::log_counters counters;
+  auto opened = log_thread::open({.ring_size = 16U << 10}, 2, counters);
+  REQUIRE(opened);
+  (*opened)->observe(&observer);
+  proxy::event end = refusal();  // not counted by the metrics, and so no decision that is lost
+  end.kind = proxy::event::kind::close;
+  end.verdict = proxy::outcome::allow;
+  for (unsigned i = 0; i < 100; ++i) {
+    (*opened)->push(0, refusal());
+    (*opened)->push(1, end);
+  }
+  REQUIRE((*opened)->begin());
+  REQUIRE((*opened)->flush());
+  (*opened)->stop();
+  CHECK(observer.last_host);
+  CHECK(observer.wrong == 0);
+  CHECK(observer.dropped > 0);
+  const auto all = counters.dropped[static_cast<std::size_t>(metrics::log_sink::ring)].value();
+  CHECK(observer.seen == 200 - all);
+  CHECK(observer.dropped < all);
+}

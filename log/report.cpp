@@ -35,8 +35,8 @@ bool is_time(std::string_view text) {
 
 class collection {
  public:
-  explicit collection(const std::optional<std::chrono::system_clock::time_point>& since) {
-    if (since) append_time(since_, *since);
+  explicit collection(const report_options& options) : options_(options) {
+    if (options.since) append_time(since_, *options.since);
   }
 
   void read(std::istream& in) {
@@ -99,6 +99,8 @@ class collection {
       ++result_.malformed;
       return;
     }
+    if (options_.phase && string_at(line, "phase") != *options_.phase) return;
+    if (options_.job && string_at(line, "job") != *options_.job) return;
     const auto known = core::reason_of(reason);
     const bool of_policy = known && core::row_of(*known).kind == core::reason_kind::policy;
     if (verdict != "deny" && verdict != "would_deny" && !of_policy) return;
@@ -127,6 +129,7 @@ class collection {
     row.hint = string_at(line, "hint");
   }
 
+  const report_options& options_;
   std::string since_;
   std::map<key, report_row> groups_;
   std::unordered_set<std::size_t> seen_;
@@ -180,7 +183,7 @@ std::expected<std::chrono::system_clock::time_point, std::string> parse_since(
 }
 
 report make_report(const report_options& options, std::istream& standard_input) {
-  collection all(options.since);
+  collection all(options);
   for (const std::string& file : options.files) {
     if (file == "-") {
       all.read(standard_input);
@@ -194,24 +197,6 @@ report make_report(const report_options& options, std::istream& standard_input) 
     if (!found) all.unreadable(fmt::format("cannot read {}: No such file or directory", file));
   }
   return std::move(all).finish();
-}
-
-int run_report(const report_options& options, std::istream& standard_input, std::ostream& out,
-               std::ostream& err) {
-  const report result = make_report(options, standard_input);
-  switch (options.format) {
-    case report_format::table:
-      print_table(result, out);
-      break;
-    case report_format::markdown:
-      print_markdown(result, out);
-      break;
-    case report_format::json:
-      print_json(result, out);
-      break;
-  }
-  for (const std::string& sentence : result.unreadable) err << "exeat report: " << sentence << '\n';
-  return result.unreadable.empty() ? 0 : 2;
 }
 
 }  // namespace exeat::log

@@ -1,4 +1,4 @@
-// `exeat report`: what was refused, grouped, out of the JSON lines of blocked.log.
+// What was refused, grouped, out of the JSON lines of blocked.log.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -11,14 +11,12 @@
 
 namespace exeat::log {
 
-enum class report_format : std::uint8_t { table, markdown, json };
-
 struct report_options {
   /// JSON lines as log/ writes them; the main log works as well: only refusals count. "-": standard input.
   std::vector<std::string> files;
   bool rotated = true;                                         ///< FILE.1, FILE.2, ... beside each FILE too
   std::optional<std::chrono::system_clock::time_point> since;  ///< nothing older
-  report_format format = report_format::table;
+  std::optional<std::string> phase, job;                       ///< of these alone
 };
 
 /// One group. Host and phase are the attacker's choice: any octets.
@@ -49,15 +47,5 @@ std::expected<std::chrono::system_clock::time_point, std::string> parse_since(
 
 /// A refusal that stands in two files, or in a decision and a close line of the same reason, counts once.
 report make_report(const report_options& options, std::istream& standard_input);
-
-/// Each is safe to show in its medium whatever the log holds.
-void print_table(const report& report, std::ostream& out);
-void print_markdown(const report& report, std::ostream& out);
-void print_json(const report& report, std::ostream& out);
-
-/// Prints the report to `out` and what could not be read to `err`. The exit status: 0, or 2 where a file
-/// could not be read.
-int run_report(const report_options& options, std::istream& standard_input, std::ostream& out,
-               std::ostream& err);
 
 }  // namespace exeat::log

@@ -234,6 +234,16 @@ void add_log(families& out, const registry& source) {
   }
 }
 
+void add_review(families& out, const registry& source) {
+  const auto review = source.review();
+  if (!review) return;
+  out.add(metric::review_decisions, review->decisions);
+  out.add(metric::review_detail_lost, review->detail_lost);
+  out.add(metric::review_errors, review->failures);
+  out.add(metric::review_waiting, review->waiting);
+  out.add(metric::review_bytes, review->octets);
+}
+
 void add_process(families& out) {
   out.add(metric::build_info, std::uint64_t{1},
           {text("version", EXEAT_VERSION), text("compiler", __VERSION__)});
@@ -261,6 +271,7 @@ std::vector<prometheus::MetricFamily> collector::Collect() const {
   add_control(out, *source_);
   add_budgets(out, *source_);
   add_log(out, *source_);
+  add_review(out, *source_);
   add_process(out);
   return std::move(out).take();
 }

@@ -49,6 +49,21 @@ std::vector<budget_sample> registry::budgets() const {
   return source ? source() : std::vector<budget_sample>{};
 }
 
+void registry::set_review(review_source source) {
+  const std::scoped_lock lock(mutex_);
+  review_ = std::move(source);
+}
+
+std::optional<review_sample> registry::review() const {
+  review_source source;
+  {
+    const std::scoped_lock lock(mutex_);
+    source = review_;
+  }
+  if (!source) return std::nullopt;
+  return source();
+}
+
 void registry::count_reload(bool ok) noexcept {
   reloads_[ok ? 1 : 0].fetch_add(1, std::memory_order_relaxed);
   last_reload_ok_.store(ok, std::memory_order_relaxed);

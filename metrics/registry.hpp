@@ -58,6 +58,17 @@ struct budget_sample {
 };
 using budget_source = std::function<std::vector<budget_sample>()>;
 
+/// What the review store says of itself.
+struct review_sample {
+  std::uint64_t decisions = 0;    ///< taken since the start
+  std::uint64_t detail_lost = 0;  ///< of these, without their destination: beyond a bound, or never seen
+  std::uint64_t failures = 0;     ///< writes that failed
+  std::uint64_t waiting = 0;      ///< groups that are in memory alone
+  std::uint64_t octets = 0;       ///< of the database
+  std::string trouble;            ///< a sentence while it cannot be written
+};
+using review_source = std::function<review_sample()>;
+
 /// One per process. Everything but the workers' own counters may be called from any thread.
 class registry {
  public:
@@ -78,6 +89,9 @@ class registry {
   /// What is asked at each scrape for the limits of the policy in force; bounded by whoever sets it.
   void set_budgets(budget_source source);
   std::vector<budget_sample> budgets() const;
+  /// What is asked at each scrape of the review store, where there is one.
+  void set_review(review_source source);
+  std::optional<review_sample> review() const;
   /// A reload ended; the load at start is none.
   void count_reload(bool ok) noexcept;
   std::uint64_t reloads(bool ok) const noexcept {
@@ -100,6 +114,7 @@ class registry {
   mutable std::mutex mutex_;
   std::optional<policy_info> policy_;
   budget_source budgets_;
+  review_source review_;
   std::array<std::atomic<std::uint64_t>, 2> reloads_{};
   std::atomic<bool> last_reload_ok_{true};
   std::atomic<std::uint64_t> control_denied_{0};

@@ -44,6 +44,11 @@ enum class metric_type : std::uint8_t { counter, gauge, histogram };
   X(log_lines,            "exeat_log_lines_total",                   counter,   "sink",              "Log lines written.") \
   X(log_dropped,          "exeat_log_lines_dropped_total",           counter,   "sink",              "Log lines lost; the sink ring stands for lines lost before the log thread saw them.") \
   X(log_errors,           "exeat_log_errors_total",                  counter,   "sink",              "Writes, rotations and reopens of a log that failed.") \
+  X(review_decisions,     "exeat_review_decisions_total",            counter,   "",                  "Decisions that the review store has taken; the metrics of the store are there where it is.") \
+  X(review_detail_lost,   "exeat_review_detail_lost_total",          counter,   "",                  "Of these, those that it counts without their destination: more destinations than it holds, or a ring that was full.") \
+  X(review_errors,        "exeat_review_errors_total",               counter,   "",                  "Writes of the review store that failed; what they were to write waits in memory.") \
+  X(review_waiting,       "exeat_review_waiting_groups",             gauge,     "",                  "Groups of decisions that are in memory alone.") \
+  X(review_bytes,         "exeat_review_database_bytes",             gauge,     "",                  "Size of the database of the review store, without its free pages.") \
   X(workers,              "exeat_workers",                           gauge,     "",                  "Worker threads.") \
   X(build_info,           "exeat_build_info",                        gauge,     "version, compiler", "Always 1; the labels are the version and the compiler of this binary.") \
   X(process_cpu,          "process_cpu_seconds_total",               counter,   "",                  "User and system CPU time of the process.") \

@@ -227,6 +227,7 @@ std::vector<grant> grants_for(const config::settings& s, const std::vector<std::
   add_upstream(s, out);
   out.add_log(s.log.file);
   out.add_log(s.log.blocked);
+  out.add_log(s.review.database);  // SQLite makes and removes its -wal, -shm and -journal beside it
   out.add_state(s.job.state_dir);
   add_sockets(s, out);
   add_name_service(s, out);

@@ -30,6 +30,7 @@ struct files {
 config::settings bare() {
   config::settings out;
   out.control.reset();
+  out.review.database.clear();
   out.dns.servers = {{.port = 53}};
   out.dns.hosts_file = false;
   return out;
@@ -126,6 +127,12 @@ TEST_CASE("a proxy on the way: its authority, or the system's, and the credentia
   CHECK(granted(settings).at("/etc/ssl/certs") == file_right::read);
   settings.upstream.proxies = {{.tls = false}};
   CHECK(more_than_bare(settings).empty());
+}
+
+TEST_CASE("the review store has files beside it") {
+  auto settings = bare();
+  settings.review.database = "/var/lib/exeat/review.sqlite";
+  CHECK(more_than_bare(settings) == map{{"/var/lib/exeat", all}});
 }
 
 TEST_CASE("logs are made, renamed and written") {

@@ -92,11 +92,11 @@ def started(dns):
 
 def test_every_thread_is_confined(exeat, origin):
     server = origin(echo)
-    proxy = exeat(allow(server.port), {"workers": 3})
+    proxy = exeat(allow(server.port), {"workers": 3, "review": {"database": "review.sqlite"}})
     assert tunnel_works(proxy, server.port)
     threads = list(Path(f"/proc/{proxy.process.pid}/task").iterdir())
     names = sorted((thread / "comm").read_text().strip() for thread in threads)
-    assert names == ["admin", "exeat", "log", "worker", "worker", "worker"]
+    assert names == ["admin", "exeat", "log", "review", "worker", "worker", "worker"]
     for thread in threads:
         fields = status_fields(thread / "status")
         assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2"), thread

@@ -21,8 +21,9 @@ PROXY_VARIABLES = re.compile(r"^(https?|all|no|ftp|npm_config_(https_)?)_?proxy$
 
 
 def clean_environment(**more):
-    """The environment without any proxy that the machine may have set."""
-    kept = {name: value for name, value in os.environ.items() if not PROXY_VARIABLES.match(name)}
+    """The environment without any proxy that the machine may have set, and without its place for a review store."""
+    kept = {name: value for name, value in os.environ.items()
+            if not PROXY_VARIABLES.match(name) and name not in ("STATE_DIRECTORY", "XDG_STATE_HOME")}
     return {**kept, **more}
 
 
