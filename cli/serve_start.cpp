@@ -196,6 +196,7 @@ std::expected<void, std::string> serve::open_review() {
   if (!opened) return std::unexpected(std::move(opened.error()));
   review_ = std::move(*opened);
   log_->observe(review_.get());
+  seen_.next = review_.get();  // where the dashboard looks on as well
   metrics_.set_review([this] { return review_->sample(); });
   return {};
 }
