@@ -11,10 +11,12 @@
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <mutex>
-#include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "proxy/socket_address.hpp"
 
@@ -24,9 +26,19 @@ namespace {
 /// getaddrinfo tells no TTL; the cache clamps this one like any other.
 constexpr std::chrono::seconds assumed_ttl{30};
 
+/// What a look-up of one name may take at most: glibc asks every server once in each round, and waits longer
+/// for those that come later (res_send.c).
+int seconds_of_all_tries(const struct __res_state& state) {
+  const int servers = std::max(state.nscount, 1);
+  int round = 0;
+  for (int server = 0; server < servers; ++server)
+    round += std::max(1, server == 0 ? state.retrans : (state.retrans << server) / servers);
+  return round * state.retry;
+}
+
 /// glibc looks names up in the search domains, too, unless the thread's own resolver state says otherwise; a
 /// state that was changed is no longer renewed by itself when resolv.conf changes.
-void forbid_search_domains() {
+void prepare_resolver_state(std::chrono::milliseconds patience) {
   thread_local timespec seen{-1, 0};
   struct stat file{};
   const timespec now = ::stat("/etc/resolv.conf", &file) == 0 ? file.st_mtim : timespec{0, 0};
@@ -35,12 +47,15 @@ void forbid_search_domains() {
   res_init();
   _res.options &= ~static_cast<unsigned long>(RES_DNSRCH | RES_DEFNAMES);
   _res.options |= RES_NOALIASES;  // $HOSTALIASES
+  // Nobody waits for what comes later.
+  while (_res.retry > 1 && std::chrono::seconds(seconds_of_all_tries(_res)) > patience) --_res.retry;
+  while (_res.retrans > 1 && std::chrono::seconds(seconds_of_all_tries(_res)) > patience) --_res.retrans;
 }
 
 }  // namespace
 
-dns_answer system_lookup(const core::host_name& name) {
-  forbid_search_domains();
+dns_answer system_lookup(const core::host_name& name, std::chrono::milliseconds patience) {
+  prepare_resolver_state(patience);
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
@@ -70,21 +85,35 @@ dns_answer system_lookup(const core::host_name& name) {
 
 /// Outlives the pool where a thread is held up.
 struct system_lookup_pool::shared {
+  using clock = std::chrono::steady_clock;
   struct job {
     core::host_name name;
     std::function<void(const dns_answer&)> done;
+    clock::time_point until;
+  };
+  struct asker {
+    std::deque<job> queue;
+    std::condition_variable wake;
+    unsigned threads = 0, idle = 0;
+    std::vector<clock::time_point> begun;  // of each look-up that a thread is in
   };
 
-  void work() {
+  void work(asker& of) {
     std::unique_lock lock(mutex);
     for (;;) {
-      wake.wait(lock, [this] { return stopping || !queue.empty(); });
+      ++of.idle;
+      of.wake.wait(lock, [&] { return stopping || !of.queue.empty(); });
+      --of.idle;
       if (stopping) break;
-      auto next = std::move(queue.front());
-      queue.pop_front();
+      auto next = std::move(of.queue.front());
+      of.queue.pop_front();
+      const auto now = clock::now();
+      if (now >= next.until) continue;  // whoever asked has given up
+      of.begun.push_back(now);
       lock.unlock();
-      const auto answer = system_lookup(next.name);
+      const auto answer = how(next.name, limits.patience);
       lock.lock();
+      of.begun.erase(std::ranges::find(of.begun, now));
       if (stopping) break;
       lock.unlock();
       next.done(answer);
@@ -94,39 +123,60 @@ struct system_lookup_pool::shared {
     if (--threads == 0) ended.notify_all();
   }
 
+  bool is_held(const asker& of, clock::time_point now) const {
+    return of.begun.size() >= limits.threads &&
+           std::ranges::all_of(of.begun, [&](auto begun) { return now - begun > limits.patience; });
+  }
+
   std::mutex mutex;
-  std::condition_variable wake, ended;
-  std::deque<job> queue;
-  std::size_t limit = 0;
+  std::condition_variable ended;
+  std::map<std::uint32_t, asker> askers;  // none is ever removed
+  system_lookup_limits limits;
+  look_up how;
   unsigned threads = 0;
   bool stopping = false;
 };
 
-system_lookup_pool::system_lookup_pool(unsigned threads, std::size_t queued)
+system_lookup_pool::system_lookup_pool(system_lookup_limits limits)
+    : system_lookup_pool(limits, system_lookup) {}
+
+system_lookup_pool::system_lookup_pool(system_lookup_limits limits, look_up how)
     : shared_(std::make_shared<shared>()) {
-  shared_->limit = queued;
-  shared_->threads = std::max(threads, 1U);
-  const auto count = shared_->threads;
-  for (unsigned i = 0; i < count; ++i) std::thread([state = shared_] { state->work(); }).detach();
+  shared_->how = std::move(how);
+  shared_->limits = limits;
+  shared_->limits.threads = std::max(limits.threads, 1U);
 }
 
 system_lookup_pool::~system_lookup_pool() {
   std::unique_lock lock(shared_->mutex);
   shared_->stopping = true;
-  shared_->queue.clear();
-  shared_->wake.notify_all();
+  for (auto& [number, of] : shared_->askers) {
+    of.queue.clear();
+    of.wake.notify_all();
+  }
   // The idle ones end at once; getaddrinfo cannot be interrupted, and nobody waits for it.
   shared_->ended.wait_for(lock, std::chrono::milliseconds(500), [this] { return shared_->threads == 0; });
 }
 
-bool system_lookup_pool::submit(const core::host_name& name, std::function<void(const dns_answer&)> done) {
-  {
-    const std::lock_guard lock(shared_->mutex);
-    if (shared_->queue.size() >= shared_->limit) return false;
-    shared_->queue.push_back({name, std::move(done)});
+system_lookup_pool::submitted system_lookup_pool::submit(std::uint32_t asker, const core::host_name& name,
+                                                         std::function<void(const dns_answer&)> done) {
+  const std::lock_guard lock(shared_->mutex);
+  auto& of = shared_->askers[asker];
+  const auto now = shared::clock::now();
+  if (shared_->is_held(of, now)) return submitted::held;
+  if (of.queue.size() >= shared_->limits.queued) return submitted::full;
+  if (of.idle <= of.queue.size() && of.threads < shared_->limits.threads) {
+    try {
+      std::thread([state = shared_, &of] { state->work(of); }).detach();
+      ++of.threads;
+      ++shared_->threads;
+    } catch (const std::system_error&) {
+      if (of.threads == 0) throw;
+    }
   }
-  shared_->wake.notify_one();
-  return true;
+  of.queue.push_back({name, std::move(done), now + shared_->limits.patience});
+  of.wake.notify_one();
+  return submitted::queued;
 }
 
 }  // namespace exeat::proxy

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -268,7 +269,8 @@ void resolver::state::start(const core::host_name& name, lookup_share* share) {
 }
 
 void resolver::state::start_system(flight& started) {
-  const bool queued = pool->submit(started.name, [to = box, name = started.name](const dns_answer& answer) {
+  const auto asker = started.share != nullptr ? started.share->asker : 0;
+  auto done = [to = box, name = started.name](const dns_answer& answer) {
     const std::lock_guard lock(to->mutex);
     if (to->context == nullptr) return;
     asio::post(to->context->get_executor(), [to, name, answer] {
@@ -277,9 +279,19 @@ void resolver::state::start_system(flight& started) {
       if (at == to->owner->flights.end()) return;  // timed out meanwhile
       to->owner->finish(at->second, answer);
     });
-  });
-  if (!queued)
+  };
+  using submitted = system_lookup_pool::submitted;
+  auto taken = submitted::full;
+  try {
+    taken = pool->submit(asker, started.name, std::move(done));
+  } catch (const std::system_error&) {
+    return finish(started, dns_error(core::reason::dns_failure, "no thread for getaddrinfo can be begun"));
+  }
+  if (taken == submitted::full)
     finish(started, dns_error(core::reason::too_many_lookups, "too many look-ups wait for getaddrinfo"));
+  if (taken == submitted::held)
+    finish(started, dns_error(core::reason::dns_timeout,
+                              "names that do not answer hold all threads for getaddrinfo of this phase"));
 }
 
 void resolver::state::finish(flight& ended, const dns_answer& answer) noexcept {

@@ -57,6 +57,8 @@ struct resolver_stats {
 struct lookup_share {
   std::uint32_t under_way = 0;
   std::uint32_t most = 0;  ///< 0: no limit
+  std::uint32_t asker =
+      0;  ///< who that is to system_lookup_pool, the same on every worker; 0: nobody's phase
 };
 
 struct resolve_result {

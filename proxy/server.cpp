@@ -130,7 +130,8 @@ std::expected<void, std::string> server::start(std::shared_ptr<const allowlist::
   const signals_blocked blocked;
   try {
     if (process_.settings.dns.resolver == config::resolver_kind::system) {
-      process_.lookup_pool = std::make_shared<system_lookup_pool>();
+      process_.lookup_pool = std::make_shared<system_lookup_pool>(
+          system_lookup_limits{.patience = process_.settings.timeouts.dns});
     }
     for (unsigned i = 0; i < registry_.workers(); ++i) {
       workers_.push_back(std::make_unique<worker>(i, process_, registry_.worker(i), jobs));

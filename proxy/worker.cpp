@@ -78,7 +78,10 @@ worker::worker(unsigned number, const process_state& process, metrics::worker_co
               .total = process.settings.timeouts.tunnel,
               .stall = process.settings.timeouts.tunnel_stall,
               .memory = memory_}) {
-  for (auto& share : lookups_) share.most = process.settings.limits.lookups_per_phase;
+  for (std::uint32_t asker = 0; auto& share : lookups_) {
+    share.most = process.settings.limits.lookups_per_phase;
+    share.asker = ++asker;
+  }
 }
 
 worker::~worker() = default;

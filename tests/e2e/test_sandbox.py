@@ -331,6 +331,45 @@ def test_the_system_resolver(started, own_etc, origin):
     assert eventually(lambda: tunnel_works(proxy, server.port), 40), proxy.text()
 
 
+def test_names_that_never_answer_hold_up_their_own_phase_alone(started, own_etc, origin):
+    etc, prefix = own_etc
+    server = origin(echo)
+    replace(etc / "nsswitch.conf", "hosts: files dns\n")
+    replace(etc / "hosts", f"127.0.0.1 localhost {HOST}\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((f"127.9.{os.getpid() % 250}.7", 53))
+        replace(etc / "resolv.conf", f"nameserver {silent.getsockname()[0]}\n")
+        proxy = started(policy_of(setup=[{"host": HOST, "ports": "any", "tls": "any"}], agent=[{"host": "**.dead.example"}],
+                                  addresses=[loopback()]), {"timeouts": {"dns": "4s"}}, prefix=prefix)
+        with_defaults(proxy, {"resolver": "system", "negative_ttl": 0})
+        proxy.start()
+        clients = [proxy.client() for _ in range(24)]
+        for number, client in enumerate(clients):
+            name = f"n{number}.dead.example:443"
+            client.send(f"CONNECT {name} HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
+        assert silent.recv(512)  # some thread is held
+        with proxy.client("setup") as client:
+            assert client.connect(f"{HOST}:{server.port}").status == 200
+        for client in clients:
+            # Those that had a thread may hear from getaddrinfo that it gives up.
+            assert client.answer().reason in ("upstream-failed dns-timeout", "upstream-failed dns-failure")
+            client.close()
+        assert proxy.metric("exeat_decisions_total", reason="dns-timeout") >= 20
+        assert proxy.metric("exeat_decisions_total", verdict="error") == 24
+
+
+def test_a_log_beside_the_policy_is_warned_of(started):
+    """Then the sandbox lets the process write where its policy is."""
+    proxy = started(policy_of()).start()
+    told = f"{proxy.policy_file} lies within {proxy.folder}, where the sandbox lets this process write"
+    assert any(line.startswith("  warning") and told in line for line in proxy.output), proxy.text()
+    assert told in proxy.logged(code="policy-within-reach", level="warning")["text"]
+    apart = started(policy_of(), {"log": {"file": "log/exeat.log", "blocked": None, "format": "json"}})
+    (apart.folder / "log").mkdir()
+    apart.start()
+    assert not any("lies within" in line for line in apart.output)
+
+
 # Where the kernel lacks it -------------------------------------------------------------------------------------------
 
 def without(*numbers):
