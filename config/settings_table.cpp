@@ -323,7 +323,8 @@ std::vector<setting_row> make_rows() {
           "limits.connections_per_job", "Connections of one job (`too-many-of-job`); 0: no limit."),
       count<EXEAT_AT(limits.requests_per_client), 0, 10'000'000>(
           "limits.requests_per_client",
-          "Requests of one client in a second, each CONNECT among them (`too-many-requests`); 0: no limit."),
+          "Requests of one client in a second, each CONNECT among them (`too-many-requests`). On a listener "
+          "with `tls` a handshake counts for a 500th of this, and for one request at least. 0: no limit."),
       count<EXEAT_AT(limits.requests_per_phase), 0, 10'000'000>(
           "limits.requests_per_phase",
           "Requests of one phase in one job in a second, from all its clients together, as soon as it is "

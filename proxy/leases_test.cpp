@@ -51,6 +51,26 @@ TEST_CASE("workers share a client's requests; slices take none from thin air") {
   CHECK(client_key{.address = client.address, .phase = 1} != client);
 }
 
+TEST_CASE("a handshake counts for as many requests as leave 500 of them in a second") {
+  const client_key client{.address = core::ip_address::v4(0x0a000001)};
+  for (const auto& [per_second, cost] : {std::pair(10'000U, 20U), {1'000U, 2U}, {500U, 1U}, {3U, 1U}}) {
+    request_rate rate(per_second, 1, 7);
+    CHECK(rate.cost_of_handshake() == cost);
+    request_tokens tokens(rate);
+    const auto start = request_rate::clock::now();
+    const auto most = per_second / cost;
+    unsigned admitted = 0;
+    for (unsigned i = 0; i < 4 * most; ++i) admitted += tokens.admit_handshake(client) ? 1U : 0U;
+    const auto took = std::chrono::duration<double>(request_rate::clock::now() - start).count();
+    CHECK(admitted >= most);
+    CHECK(admitted <= most + 1 + most * took);
+    CHECK(tokens.admit_handshake({.address = core::ip_address::v4(0x0a000002)}));
+  }
+  request_rate none(0, 1, 7);
+  request_tokens unlimited(none);
+  for (int i = 0; i < 1000; ++i) CHECK(unlimited.admit_handshake(client));
+}
+
 TEST_CASE("no limit on requests costs no table") {
   request_rate rate(0, 2, 7);
   request_tokens tokens(rate);

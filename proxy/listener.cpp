@@ -218,6 +218,11 @@ void listener::shake_hands(arriving client) {
     return;
   }
   const int fd = client.fd;
+  if (!worker_.requests().admit_handshake(client.counted.client())) {
+    worker_.refused_connection(*this, client.peer, core::reason::too_many_requests, "TLS handshakes");
+    ::close(fd);
+    return;
+  }
   start_tls(worker_.context(), worker_.wheel(), tls_->current(), fd, worker_.settings().timeouts.head,
             worker_.fronts(),
             [self = self_, client = std::move(client)](std::expected<plain_side, front_failure> got) mutable {

@@ -6,6 +6,7 @@ namespace exeat::proxy {
 namespace {
 
 constexpr std::int64_t second = 1'000'000'000;
+constexpr std::uint32_t handshakes_per_second = 500;
 
 }  // namespace
 
@@ -29,6 +30,7 @@ std::uint32_t token_bucket::take(const token_pace& pace, std::chrono::nanosecond
 
 request_rate::request_rate(std::uint32_t per_second, unsigned workers, std::uint64_t seed)
     : pace_(per_second, workers),
+      handshake_(std::max(per_second / handshakes_per_second, 1U)),
       seed_(seed),
       origin_(clock::now()),
       table_(pace_.is_on() ? std::make_unique<token_bucket[]>(buckets) : nullptr) {}

@@ -46,12 +46,16 @@ class request_rate {
   request_rate(std::uint32_t per_second, unsigned workers, std::uint64_t seed);
 
   bool is_on() const noexcept { return pace_.is_on(); }
+  /// What a TLS handshake counts for: a client gets no more than 500 of them in a second, for each costs as
+  /// much of a core as many requests do.
+  std::uint32_t cost_of_handshake() const noexcept { return handshake_; }
   std::size_t bucket_of(const client_key& client) const noexcept;
   /// Up to a slice of the bucket's tokens; 0 = it is empty.
   std::uint32_t take(std::size_t bucket, clock::time_point now) noexcept;
 
  private:
   token_pace pace_;
+  std::uint32_t handshake_;
   std::uint64_t seed_;
   clock::time_point origin_;
   std::unique_ptr<token_bucket[]> table_;
@@ -64,19 +68,25 @@ class request_tokens {
       : rate_(rate), held_(rate.is_on() ? request_rate::buckets : 0) {}
 
   /// False: the client has sent its requests of this second.
-  bool admit(const client_key& client) noexcept {
+  bool admit(const client_key& client) noexcept { return admit(client, 1); }
+  bool admit_handshake(const client_key& client) noexcept { return admit(client, rate_.cost_of_handshake()); }
+
+ private:
+  bool admit(const client_key& client, std::uint32_t cost) noexcept {
     if (held_.empty()) return true;
     const auto bucket = rate_.bucket_of(client);
     auto& held = held_[bucket];
-    if (held == 0) held = static_cast<std::uint16_t>(rate_.take(bucket, request_rate::clock::now()));
-    if (held == 0) return false;
-    --held;
+    while (held < cost) {
+      const auto more = rate_.take(bucket, request_rate::clock::now());
+      if (more == 0) return false;
+      held += more;
+    }
+    held -= cost;
     return true;
   }
 
- private:
   request_rate& rate_;
-  std::vector<std::uint16_t> held_;
+  std::vector<std::uint32_t> held_;
 };
 
 }  // namespace exeat::proxy

@@ -323,6 +323,23 @@ def test_a_stop_leaves_no_client_hanging(tls_proxy, mutual, origin):
         pass
 
 
+def test_handshakes_of_one_client_count_as_requests(tls_proxy, mutual):
+    proxy = tls_proxy(policy_of(), ask=False, limits={"requests_per_client": 1})
+
+    def handshake():
+        try:
+            connect(proxy, mutual).close()
+            return True
+        except (OSError, ssl.SSLError):
+            return False
+    # One a second fills the bucket again: of many in a row some come too soon, however slow this machine is.
+    assert eventually(lambda: not handshake())
+    line = proxy.logged(reason="too-many-requests")
+    assert line["error"] == "TLS handshakes" and line["client"].startswith("127.0.0.1")
+    assert proxy.metric("exeat_decisions_total", reason="too-many-requests") >= 1
+    assert eventually(handshake)
+
+
 def test_http2_is_not_spoken(tls_proxy, run, mutual):
     proxy = tls_proxy(policy_of(), ask=False)
     done = run("openssl", "s_client", "-connect", f"127.0.0.1:{proxy.secure_port}", "-servername", NAME, "-CAfile",
