@@ -137,6 +137,22 @@ std::vector<std::string> with_rotated(std::vector<std::string> files) {
   return out;
 }
 
+// What a tunnel was cut for. Its destination has a rule; `tls: any` or `ech: allow`, which would have let it
+// live, are for nobody to propose.
+bool is_of_peek(core::reason reason) {
+  switch (reason) {
+    case core::reason::not_tls:
+    case core::reason::sni_missing:
+    case core::reason::sni_mismatch:
+    case core::reason::ech_refused:
+    case core::reason::bad_client_hello:
+    case core::reason::client_hello_timeout:
+      return true;
+    default:
+      return false;
+  }
+}
+
 struct tally {
   log::requests_read read;
   std::uint64_t refused = 0;
@@ -184,10 +200,18 @@ int run_suggest(const suggest_options& options) {
   std::optional<allowlist::usage> usage;
   if (options.unused) usage.emplace(*policy);
   tally count;
+  const auto is_asked_for = [&](const log::recorded_request& one) {
+    return (since.empty() || one.time >= since) &&
+           (options.phases.empty() || std::ranges::find(options.phases, one.phase) != options.phases.end());
+  };
+  const auto take_cut = [&](const log::recorded_request& one) {
+    const auto reason = core::reason_of(one.reason);
+    if (!reason || !is_of_peek(*reason) || !is_asked_for(one)) return;
+    ++count.refused;
+    suggester.refused({.phase = one.phase, .reason = *reason});
+  };
   const auto take = [&](const log::recorded_request& one) {
-    if (!since.empty() && one.time < since) return;
-    if (!options.phases.empty() && std::ranges::find(options.phases, one.phase) == options.phases.end())
-      return;
+    if (!is_asked_for(one)) return;
     if (one.verdict == "deny" || one.verdict == "would_deny") {
       const auto reason = core::reason_of(one.reason);
       ++count.refused;
@@ -203,7 +227,7 @@ int run_suggest(const suggest_options& options) {
     }
   };
   for (const auto& file : with_rotated(files)) {
-    if (const auto error = log::read_requests(file, std::cin, count.read, take); !error.empty())
+    if (const auto error = log::read_requests(file, std::cin, count.read, take, take_cut); !error.empty())
       return fail(error);
   }
   findings all{suggester.propose(

@@ -16,8 +16,13 @@ namespace {
 
 namespace json = boost::json;
 
-void take(std::string_view text, requests_read& count,
-          const std::function<void(const recorded_request&)>& visit) {
+bool is_refusal(const json::object& line) {
+  const auto verdict = string_at(line, "verdict");
+  return verdict == "deny" || verdict == "would_deny";
+}
+
+void take(std::string_view text, requests_read& count, const request_visitor& visit,
+          const request_visitor& cut) {
   boost::system::error_code failed;
   unsigned char buffer[8192];
   json::monotonic_resource memory(buffer);
@@ -26,23 +31,24 @@ void take(std::string_view text, requests_read& count,
   const auto event = line == nullptr ? std::string_view{} : string_at(*line, "event");
   if (event == "dropped") {
     count.lost += number_at(*line, "count");
-  } else if (event == "decision") {
+  } else if (event == "decision" || (event == "close" && cut && is_refusal(*line))) {
     const auto port = number_at(*line, "port");
     if (port > 65535) {
       ++count.malformed;
       return;
     }
-    ++count.decisions;
-    visit({.time = string_at(*line, "time"),
-           .phase = string_at(*line, "phase"),
-           .scheme = string_at(*line, "scheme"),
-           .method = string_at(*line, "method"),
-           .host = string_at(*line, "host"),
-           .port = static_cast<std::uint16_t>(port),
-           .address = string_at(*line, "address"),
-           .verdict = string_at(*line, "verdict"),
-           .reason = string_at(*line, "reason"),
-           .rule = string_at(*line, "rule")});
+    const bool is_decision = event == "decision";
+    if (is_decision) ++count.decisions;
+    (is_decision ? visit : cut)({.time = string_at(*line, "time"),
+                                 .phase = string_at(*line, "phase"),
+                                 .scheme = string_at(*line, "scheme"),
+                                 .method = string_at(*line, "method"),
+                                 .host = string_at(*line, "host"),
+                                 .port = static_cast<std::uint16_t>(port),
+                                 .address = string_at(*line, "address"),
+                                 .verdict = string_at(*line, "verdict"),
+                                 .reason = string_at(*line, "reason"),
+                                 .rule = string_at(*line, "rule")});
   } else if (event != "close" && event != "process") {
     ++count.malformed;
   }
@@ -50,7 +56,7 @@ void take(std::string_view text, requests_read& count,
 
 }  // namespace
 
-requests_read read_requests(std::istream& in, const std::function<void(const recorded_request&)>& visit) {
+requests_read read_requests(std::istream& in, const request_visitor& visit, const request_visitor& cut) {
   requests_read count;
   std::string line(line_max, '\0');
   while (in.getline(line.data(), static_cast<std::streamsize>(line.size())) || in.gcount() > 0) {
@@ -62,15 +68,15 @@ requests_read read_requests(std::istream& in, const std::function<void(const rec
     }
     const auto read = static_cast<std::size_t>(in.gcount());
     const std::string_view text(line.data(), in.eof() ? read : read - 1);
-    if (!text.empty()) take(text, count, visit);
+    if (!text.empty()) take(text, count, visit, cut);
   }
   return count;
 }
 
 std::string read_requests(const std::string& file, std::istream& standard_input, requests_read& count,
-                          const std::function<void(const recorded_request&)>& visit) {
+                          const request_visitor& visit, const request_visitor& cut) {
   const auto add = [&](std::istream& in) {
-    const auto more = read_requests(in, visit);
+    const auto more = read_requests(in, visit, cut);
     count.decisions += more.decisions;
     count.malformed += more.malformed;
     count.lost += more.lost;

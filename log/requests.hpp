@@ -29,12 +29,15 @@ struct requests_read {
   std::uint64_t lost = 0;       ///< lines that the log itself says it dropped
 };
 
-/// Calls `visit` for each decision in JSON lines as log/ writes them. A decision that stands twice is visited
+using request_visitor = std::function<void(const recorded_request&)>;
+
+/// Calls `visit` for each decision in JSON lines as log/ writes them, and `cut`, where it is given, for each
+/// tunnel that was let through and then refused for what it carried. A line that stands twice is visited
 /// twice.
-requests_read read_requests(std::istream& in, const std::function<void(const recorded_request&)>& visit);
+requests_read read_requests(std::istream& in, const request_visitor& visit, const request_visitor& cut = {});
 
 /// Opens a file of such lines, "-" being `standard_input`; the error is a sentence, empty where it went well.
 std::string read_requests(const std::string& file, std::istream& standard_input, requests_read& count,
-                          const std::function<void(const recorded_request&)>& visit);
+                          const request_visitor& visit, const request_visitor& cut = {});
 
 }  // namespace exeat::log

@@ -44,6 +44,27 @@ TEST_CASE("the decisions of a log, and no other lines of it") {
         "2026-11-20T12:03:44.000123Z agent https CONNECT a.example 192.0.2.1 deny no-rule agent/x 443");
 }
 
+TEST_CASE("tunnels that were cut for what they carried, where somebody asks for them") {
+  std::istringstream in(
+      std::string(decision) + "\n" +
+      R"({"event":"close","phase":"agent","host":"a.example","port":443,"verdict":"deny","reason":"sni-mismatch"})"
+      "\n"
+      R"({"event":"close","phase":"agent","host":"a.example","port":443,"verdict":"would_deny","reason":"not-tls"})"
+      "\n"
+      R"({"event":"close","phase":"agent","host":"a.example","port":443,"verdict":"allow","reason":"allowed"})"
+      "\n"
+      R"({"event":"close","verdict":"deny","port":65536})");
+  unsigned visited = 0;
+  std::vector<std::string> cut;
+  const auto count = read_requests(
+      in, [&](const recorded_request&) { ++visited; },
+      [&](const recorded_request& r) { cut.push_back(std::string(r.host) + " " + std::string(r.reason)); });
+  CHECK(visited == 1);
+  CHECK(count.decisions == 1);
+  CHECK(count.malformed == 1);
+  CHECK(cut == std::vector<std::string>{"a.example sni-mismatch", "a.example not-tls"});
+}
+
 TEST_CASE("what is no line of a log is counted, whatever it is") {
   std::vector<std::string> seen;
   const std::string deep(5000, '[');

@@ -49,6 +49,22 @@ def test_what_audit_let_through_is_suggested(exeat, origin):
     assert f"{{host: origin.corp.example, ports: {server.port}, reason: \"observed 2 times" in done.stdout, done.stdout
 
 
+def test_what_the_peek_refused_is_counted_and_not_suggested(exeat, origin):
+    server = origin(echo)
+    proxy = exeat(policy_of(agent=[{"host": "origin.corp.example", "ports": [server.port]}], addresses=[loopback()]))
+    for _ in range(2):
+        with proxy.client() as client:
+            assert client.connect(f"origin.corp.example:{server.port}").status == 200
+            client.send(b"SSH-2.0-OpenSSH_9.2\r\n")
+            assert client.read_all() == b""
+    for log in ("exeat.log", "blocked.log"):
+        assert eventually(lambda log=log: (proxy.folder / log).read_text().count("not-tls") == 2)
+        done = run_exeat("suggest", proxy.folder / log)
+        assert done.returncode == 0 and "host:" not in done.stdout, done.stdout
+        assert "2 refused requests: 0 rules" in done.stderr and "2 x not-tls: no rule is proposed" in done.stderr, done.stderr
+        assert "0 refused requests" in run_exeat("suggest", "--phase", "setup", proxy.folder / log).stderr
+
+
 def test_nothing_of_a_log_gets_out_of_its_place(tmp_path):
     hosts = ["a\n    allow: [{host: '**.evil.example'}]", "a.example #", "'", "*.b.example", "**", "a\u2028b", "\x1b[31m", "x" * 300]
     text = log_of(*[{"host": host, "phase": phase} for host in hosts for phase in ("agent", "p\nversion: 2", "mode: audit")] * 3,
