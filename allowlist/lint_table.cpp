@@ -27,6 +27,10 @@ constexpr lint_check table[]{
      "Take it out, or renew it with a new reason."},
     {"expires-soon", low, "a rule that is about to expire",
      "What depends on it will be refused from the next day on.", "Renew it, or tell its owner that it ends."},
+    {"file-unusable", medium, "a certificate, key, CA or credential of exeat.yaml that cannot be used",
+     "`serve` does not start with it, and a reload keeps what it replaced. Seen with `--config` only, as the "
+     "user who runs `lint`.",
+     "Put the file in its place, or run `lint` where it is, as the user of the proxy."},
     {"idle-deny", info, "a deny rule of names that nothing allows",
      "It has no effect today, as what no rule allows is refused anyway; it does guard against later rules.",
      "Keep it where it is meant as a guard, else take it out."},
@@ -60,6 +64,10 @@ constexpr lint_check table[]{
     {"plain-http", medium, "plain HTTP beside https, in an untrusted phase",
      "Whoever sits on the way reads and changes what is sent, and the client is not made to take https.",
      "Leave port 80 out: 443 is open for the same host."},
+    {"policy-within-reach", medium, "a policy in a directory where the proxy writes its log or state",
+     "The sandbox lets the proxy write there: whoever took it over could replace the policy, where its user "
+     "may. Seen with `--config` only.",
+     "Give log and state a directory of their own, beside the policy's and not above it."},
     {"public-suffix", medium, "a rule for a name under which anybody can register one, in an untrusted phase",
      "Services at such a name tell their customers apart by path, which a tunnel does not show.",
      "Name the host below it that is needed, or say `accept_risk: \"why\"`."},

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/lint_files.hpp"
 #include "cli/lint_upstream.hpp"
 #include "cli/markdown.hpp"
 #include "core/safe_text.hpp"
@@ -181,6 +182,8 @@ int run_lint(const lint_options& options) {
       return exit_error;
     }
     auto ways = lint_upstream(*settings, **policy);
+    auto files = lint_files(*settings, **policy, options.policy.config_file);
+    ways.insert(ways.end(), std::make_move_iterator(files.begin()), std::make_move_iterator(files.end()));
     findings.insert(findings.begin(), std::make_move_iterator(ways.begin()),
                     std::make_move_iterator(ways.end()));
   }

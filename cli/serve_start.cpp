@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cli/banner.hpp"
+#include "cli/lint_files.hpp"
 #include "cli/lint_upstream.hpp"
 #include "cli/notify.hpp"
 #include "cli/serve.hpp"
@@ -104,10 +105,12 @@ std::expected<void, std::string> serve::start() {
   std::vector<std::string> included;
   for (const auto& one : policy_->source().includes) included.push_back(one.file);
   if (!options_.admin_tokens.empty()) included.push_back(options_.admin_tokens);
+  auto writable = writable_policy_warnings(settings, *policy_);
   auto confined = sandbox::confine(settings, included);
   if (!confined) return std::unexpected(std::move(confined.error()));
   confinement_ = std::move(*confined);
   for (const auto& text : confinement_.lacking) warn("sandbox", text);
+  for (auto& text : writable) warn("policy-within-reach", std::move(text));
 
   // Threads from here on.
   if (review_) {

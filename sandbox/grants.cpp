@@ -242,4 +242,30 @@ std::vector<grant> grants_for(const config::settings& s, const std::vector<std::
   return std::move(out).take();
 }
 
+std::vector<exposed_file> exposed_policy_files(const config::settings& s,
+                                               const std::vector<std::string>& included,
+                                               const file_view& files) {
+  std::vector<exposed_file> out;
+  const auto grants = grants_for(s, included, files);
+  const auto look_at = [&](const std::string& file) {
+    if (file.empty()) return;
+    auto found = way_to(file, files);
+    auto& holding = found.targets;
+    holding.push_back(found.holding);
+    holding.push_back(file.ends_with('/') ? found.end : config::directory_of(found.end));
+    std::ranges::sort(holding);
+    const auto twice = std::ranges::unique(holding);
+    holding.erase(twice.begin(), twice.end());
+    for (const auto& directory : holding) {
+      const auto at = std::ranges::find_if(grants, [&](const grant& one) {
+        return has(one.rights, file_right::make) && is_or_below(directory, one.path);
+      });
+      if (at != grants.end()) out.push_back({file, directory, at->path});
+    }
+  };
+  look_at(s.policy);
+  for (const auto& file : included) look_at(file);
+  return out;
+}
+
 }  // namespace exeat::sandbox

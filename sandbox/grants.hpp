@@ -57,4 +57,18 @@ way way_to(const std::string& path, const file_view& files);
 std::vector<grant> grants_for(const config::settings& settings, const std::vector<std::string>& included,
                               const file_view& files);
 
+/// A file of the policy that lies in, or is reached by way of, a directory where the process may make files.
+struct exposed_file {
+  std::string file;       ///< as it is named
+  std::string holding;    ///< the directory of it, or of a symlink on the way to it; real
+  std::string directory;  ///< the granted one: the same, or one above
+  friend bool operator==(const exposed_file&, const exposed_file&) = default;
+};
+
+/// Those of the policy's files that a process which is confined to grants_for() could replace, one entry for
+/// each directory. Files of the policy that is built in lie nowhere.
+std::vector<exposed_file> exposed_policy_files(const config::settings& settings,
+                                               const std::vector<std::string>& included,
+                                               const file_view& files);
+
 }  // namespace exeat::sandbox

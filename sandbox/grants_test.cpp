@@ -200,3 +200,37 @@ TEST_CASE("no setting lets the process write where it only reads") {
     CHECK_MESSAGE(!has(rights, file_right::make), path);
   }
 }
+
+TEST_CASE("a policy that lies where logs or state are written is known") {
+  const auto exposed = [](const config::settings& settings, const std::vector<std::string>& included = {},
+                          const files& files = {}) {
+    return exposed_policy_files(settings, included, files.view());
+  };
+  auto settings = bare();
+  settings.log.file = "/var/log/exeat/exeat.log";
+  CHECK(exposed(settings).empty());  // the policy is built in
+  settings.policy = "/etc/exeat/policy.yaml";
+  CHECK(exposed(settings).empty());
+
+  settings.log.blocked = "/etc/exeat/blocked.log";
+  CHECK(exposed(settings) ==
+        std::vector<exposed_file>{{"/etc/exeat/policy.yaml", "/etc/exeat", "/etc/exeat"}});
+  settings.log.blocked = "/etc/exeat.log";  // above
+  CHECK(exposed(settings) == std::vector<exposed_file>{{"/etc/exeat/policy.yaml", "/etc/exeat", "/etc"}});
+  settings.log.blocked = "/etc/exeat/log/blocked.log";
+  CHECK(exposed(settings).empty());
+  settings.log.blocked = "/etc/exeatlog/blocked.log";
+  CHECK(exposed(settings).empty());
+
+  // By way of a symlink, by an included file or directory, and by the state directory.
+  settings.policy = "/srv/policy.yaml";
+  files linked{.links = {{"/srv/policy.yaml", "/var/log/exeat/policy.yaml"}}, .there = {}};
+  CHECK(exposed(settings, {}, linked) ==
+        std::vector<exposed_file>{{"/srv/policy.yaml", "/var/log/exeat", "/var/log/exeat"}});
+  CHECK(exposed(settings, {"/var/log/exeat/more.yaml", "/var/log/exeat/d/"}) ==
+        std::vector<exposed_file>{{"/var/log/exeat/more.yaml", "/var/log/exeat", "/var/log/exeat"},
+                                  {"/var/log/exeat/d/", "/var/log/exeat/d", "/var/log/exeat"}});
+  settings.job.state_dir = "/srv";
+  CHECK(exposed(settings, {}, {.links = {}, .there = {"/srv"}}) ==
+        std::vector<exposed_file>{{"/srv/policy.yaml", "/srv", "/srv"}});
+}

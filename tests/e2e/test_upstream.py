@@ -890,6 +890,40 @@ deny: [{cidr: 192.0.2.0/24, reason: x}]
     assert "resolve-remote" not in run_exeat("lint", "--config", config).stdout
 
 
+def test_lint_reads_the_files_that_serve_would(tmp_path, ca):
+    """A CA and a credential of an upstream, the certificate of a listener; and where the policy lies."""
+    def write(name, text, mode=0o600):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
+    write("policy.yaml", json.dumps(policy_of(agent=[{"host": "a.example", "reason": "x"}])))
+    write("user", "name:word\n")
+    write("word", "word\n")
+    (tmp_path / "log").mkdir()
+    config = tmp_path / "exeat.yaml"
+
+    def found(log="log/exeat.log", credential="user", authority=None, certificate=None):
+        settings = {"version": 1, "policy": "policy.yaml", "log": {"file": log}, "upstream": {"proxies": [
+            {"hosts": ["a.example"], "proxy": "https://p.example:3128", "ca": str(authority or ca.bundle),
+             "credential_file": credential}]}}
+        if certificate:
+            settings["listeners"] = [{"address": "127.0.0.1:3128", "phase": "agent", "tls": {
+                "certificate": certificate, "key": "no.key"}}]
+        config.write_text(json.dumps(settings))
+        done = run_exeat("lint", "--config", config, "--format", "json")
+        return [line["text"] for line in map(json.loads, done.stdout.splitlines())
+                if line["code"] in ("file-unusable", "policy-within-reach")], done.stdout + done.stderr
+    assert found()[0] == [], found()
+    for wrong in ({"credential": "nobody"}, {"credential": "word"}, {"authority": "none.pem"},
+                  {"authority": "policy.yaml"}, {"certificate": "none.pem"}):
+        texts, said = found(**wrong)
+        assert len(texts) == 1 and next(iter(wrong.values())) in texts[0], said
+    write("user", "name:word\n", 0o666)
+    assert "user" in found()[0][0]
+    write("user", "name:word\n")
+    texts, said = found(log="exeat.log")
+    assert texts == [f"{tmp_path}/policy.yaml lies within {tmp_path}, where the proxy writes its log or state"], said
+
+
 @pytest.mark.parametrize("rule, hosts, no_proxy, found", [
     ("**.corp.example", "*.a.corp.example", None, True), ("*.corp.example", "b.corp.example", None, True),
     ("**.corp.example", "a.corp.example", None, True), ("a.corp.example", "*", None, True),
