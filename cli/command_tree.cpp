@@ -304,9 +304,8 @@ void command_line::add_report() {
   auto* s = app.add_subcommand(
       "report",
       "Print what was refused, what audit mode would have refused, what was let through for the first time, "
-      "how "
-      "far budgets are used and which rules never were; from the review store, also of a process that runs, "
-      "or, of refusals alone, from logs; exit status 0, or 1 where --fail-on says so, 2 error.");
+      "how far budgets are used and which rules never were; from the review store, also of a process that "
+      "runs, or, of refusals alone, from logs; exit status 0 done, 1 where --fail-on says so, 2 error.");
   s->add_option("FILE", report.files,
                 "Log files instead of a review store; without one any blocked.log; - for standard input")
       ->type_name("");

@@ -170,6 +170,7 @@ TEST_CASE("every family of the exposition stands in the table, and every label t
         {.kind = budget_kind::requests, .phase = {}, .rule = {}, .used = 1, .limit = 2},
         {.kind = budget_kind::time, .phase = "agent", .rule = {}, .used = 1, .limit = 2}};
   });
+  numbers.set_review([] { return review_sample{}; });
   const auto families = collector(numbers).Collect();
   CHECK(families.size() == metrics_table().size());
   std::set<std::string> names;

@@ -86,7 +86,9 @@ def test_what_audit_mode_let_through_is_told_apart(exeat, origin):
     policy["phases"]["agent"]["mode"] = "audit"
     proxy = exeat(policy, STORE)
     with proxy.client() as client:
-        assert client.get(f"http://{HOST}:{server.port}/").status != 403
+        assert client.connect(f"{HOST}:{server.port}").status == 200
+        client.send(b"ping")
+        assert client.read_exactly(4) == b"ping"
     assert eventually(lambda: stored(proxy, verdict=2) == 1)
     text = report(proxy, "--fail-on", "blocked").stdout
     assert text.startswith("Would have been refused, but for audit mode:\n"), text

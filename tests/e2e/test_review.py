@@ -74,8 +74,9 @@ def test_decisions_are_grouped_and_add_up(exeat, origin):
     assert "trouble" not in health(proxy)["review"]
     assert os.stat(database(proxy)).st_mode & 0o777 == 0o600
     proxy.stop()
-    assert stored(proxy) == 6
+    # (A reader makes one anew.)
     assert not database(proxy).with_name("review.sqlite-wal").exists()
+    assert stored(proxy) == 6
 
 
 def test_the_end_writes_what_is_there_and_the_next_start_adds_to_it(exeat):
@@ -90,8 +91,9 @@ def test_the_end_writes_what_is_there_and_the_next_start_adds_to_it(exeat):
 
 
 def test_a_kill_loses_at_most_the_last_second(exeat):
-    """A stream of names of which each is asked for once; SIGKILL in the midst of it. A machine under load may hold the
-    thread up for longer than that: one of a few tries counts, and none may leave a damaged database."""
+    """A stream of names of which each is asked for once; SIGKILL in the midst of it. A machine under load, or a
+    sanitizer, may hold the thread up for longer than that: one of a few tries counts, and none may leave a damaged
+    database."""
     proxy = exeat(policy_of(), STORE)
     number, best = 0, 1e9
     for _ in range(4):
@@ -113,7 +115,7 @@ def test_a_kill_loses_at_most_the_last_second(exeat):
         proxy.restart()
         if best <= 1:
             break
-    assert best <= 1, f"{best} s were lost"
+    assert best <= (10 if os.environ.get("EXEAT_SANITIZED") == "1" else 1), f"{best} s were lost"
 
 
 def test_a_locked_database_costs_nothing(exeat):
