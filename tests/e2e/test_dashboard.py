@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness.client import Client
+from harness.client import Client, eventually
 from harness.origin import echo
 from harness.proxy import BINARY, SANITIZER, clean_environment, loopback, policy_of, run_exeat
 
@@ -373,6 +373,7 @@ def test_a_job_reaches_the_dashboard_by_no_way_through_the_proxy(exeat, dns):
                 for path in ("/v1/overview", "/metrics", "/"):
                     answer = client.get(f"http://{host}:{port}{path}")
                     assert answer.status == 403 and b"exeat_decisions" not in answer.body
+        assert eventually(lambda: len(list(proxy.log(event="decision", phase=phase))) == 8)
         reasons = {record["reason"] for record in proxy.log(event="decision", phase=phase)}
         assert reasons == {"own-listener"}
 
