@@ -24,25 +24,20 @@ wire::response_head& scratch_head() noexcept {
   return head;
 }
 
-// Of this worker; besides those of its tunnels.
-pipe_pool& pipes() noexcept {
-  static thread_local pipe_pool pool(16);
-  return pool;
-}
-
 // Given back whatever happens.
 class borrowed_pipe {
  public:
-  explicit borrowed_pipe(pipe_pool& pool) noexcept : pool_(pool), pipe_(pool.borrow()) {}
+  explicit borrowed_pipe(std::shared_ptr<pipe_pool> pool) noexcept
+      : pool_(std::move(pool)), pipe_(pool_->borrow()) {}
   borrowed_pipe(const borrowed_pipe&) = delete;
   borrowed_pipe& operator=(const borrowed_pipe&) = delete;
   ~borrowed_pipe() {
-    if (pipe_.valid()) pool_.give_back(pipe_);
+    if (pipe_.valid()) pool_->give_back(pipe_);
   }
   pipe_pair* operator->() noexcept { return &pipe_; }
 
  private:
-  pipe_pool& pool_;
+  std::shared_ptr<pipe_pool> pool_;
   pipe_pair pipe_;
 };
 
@@ -221,7 +216,7 @@ task<bool> http_exchange::relay_body(wire::body_framing from, wire::body_framing
 }
 
 task<bool> http_exchange::splice_body(std::uint64_t& length) {
-  borrowed_pipe pipe(pipes());
+  borrowed_pipe pipe(worker_.relay().pipes());
   if (!pipe->valid()) co_return true;
   while (length != 0) {
     if (cut_ || trouble_ != core::reason::allowed || session_.timed_out_) co_return false;

@@ -71,7 +71,7 @@ relay::relay(asio::io_context& context, timer_wheel& wheel, options options)
     : context_(context),
       wheel_(wheel),
       options_(options),
-      pipes_(options.pipes),
+      pipes_(std::make_shared<pipe_pool>(options.pipes)),
       epoll_(new_epoll()),
       edges_(context, epoll_, &relay::edge, this),
       scratch_(std::make_unique_for_overwrite<char[]>(scratch_size)),
@@ -346,11 +346,11 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
       // Where the other way has ended as well, the close that follows sends the FIN.
       if (!t.ways_[index(other(from))].finished) ::shutdown(target.fd, SHUT_WR);
       way.finished = true;
-      pipes_.give_back(std::exchange(way.pipe, {}));
+      pipes_->give_back(std::exchange(way.pipe, {}));
       return pumped::blocked;
     }
     if (!source.readable) {
-      pipes_.give_back(std::exchange(way.pipe, {}));
+      pipes_->give_back(std::exchange(way.pipe, {}));
       return pumped::blocked;
     }
     if (way.bytes - start >= turn_budget) return pumped::more;
@@ -428,7 +428,7 @@ relay::pumped relay::pump(tunnel& t, side from, std::string_view& error) noexcep
       error = "out of memory";
       return pumped::failed;
     }
-    if (got == scratch_size) way.pipe = pipes_.borrow();
+    if (got == scratch_size) way.pipe = pipes_->borrow();
   }
 }
 
@@ -480,7 +480,7 @@ void relay::finish(tunnel& t, core::reason reason, std::string_view error, bool 
     ::close(e.fd);
   }
   for (auto& way : t.ways_) {
-    pipes_.give_back(std::exchange(way.pipe, {}));
+    pipes_->give_back(std::exchange(way.pipe, {}));
     if (way.held) let_go(way);
   }
   all_.erase(all_.iterator_to(t));

@@ -144,6 +144,9 @@ class relay {
 
   std::size_t size() const noexcept { return size_; }
 
+  /// For others of this worker who splice; what is borrowed may outlive the relay.
+  const std::shared_ptr<pipe_pool>& pipes() const noexcept { return pipes_; }
+
  private:
   friend class tunnel;
   enum class pumped : std::uint8_t {
@@ -187,7 +190,7 @@ class relay {
   asio::io_context& context_;
   timer_wheel& wheel_;
   options options_;
-  pipe_pool pipes_;
+  std::shared_ptr<pipe_pool> pipes_;
   int epoll_;
   edge_watch edges_;
   std::unique_ptr<char[]> scratch_;
