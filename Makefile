@@ -8,7 +8,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: help run build release-pgo test test-quick tsan fuzz bench bench-instructions bench-micro lint format image install clean
+.PHONY: help run build test test-quick tsan fuzz bench bench-instructions bench-micro lint format image install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
@@ -19,10 +19,6 @@ run: build ## build and serve on the built-in policy: 3128 setup, 3129 agent, 31
 build: ## the binary, at build/release/exeat
 	@tools/install-packages build
 	@tools/build release exeat
-
-release-pgo: ## the binary with link-time optimisation and a profile of the bench, at build/release-pgo/exeat
-	@tools/install-packages build test
-	@tools/build-pgo
 
 test: ## everything that CI runs: format, floors, tidy on what changed, ASan+UBSan, release, a short fuzz
 	@tools/install-packages build test

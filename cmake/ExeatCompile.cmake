@@ -29,17 +29,6 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
     target_compile_options(exeat_options INTERFACE -fcf-protection=full)
   endif()
   target_link_options(exeat_options INTERFACE -pie -Wl,-z,noexecstack -Wl,-z,separate-code)
-  # tools/build-pgo: first a build that counts, then one that uses the counts.
-  set(EXEAT_PROFILE "" CACHE STRING "`generate`, or the profile to build with (clang only)")
-  if(EXEAT_PROFILE STREQUAL "generate")
-    target_compile_options(exeat_options INTERFACE -fprofile-generate)
-    target_link_options(exeat_options INTERFACE -fprofile-generate)
-  elseif(EXEAT_PROFILE)
-    # Code that the bench never runs has no counts, and shall not warn of it.
-    target_compile_options(exeat_options INTERFACE -flto=thin -fprofile-use=${EXEAT_PROFILE}
-      -Wno-profile-instr-unprofiled -Wno-profile-instr-out-of-date -Wno-backend-plugin)
-    target_link_options(exeat_options INTERFACE -flto=thin -fprofile-use=${EXEAT_PROFILE} -Wl,--thinlto-jobs=all)
-  endif()
 endif()
 
 # ccache knows a precompiled header again only with these; the paths of the checkout and of the build directory
